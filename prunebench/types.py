@@ -1,0 +1,240 @@
+"""What flows: Dataset -> Evidence -> Scores -> Selection -> TrialResult -> Leaderboard.
+
+Shape letters, here and everywhere: N examples, C classes, D features, R reference runs, E epochs, B batch,
+S side of a square picture in pixels, k budget.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Hard = Literal["high", "low"]
+Comparable = Literal["set", "class"]
+
+
+class Images(ABC):
+    """N pictures, without labels or keys.
+
+    ``size`` is the side S that `pixels` gives when it is not asked for another; ``flip`` says whether a picture may be
+    mirrored without changing what it shows (false for digits). For one S every backend gives the same pixels.
+    """
+
+    size: int
+    flip: bool
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def take(self, indices: Sequence[int] | np.ndarray | Tensor) -> Images:
+        """The pictures at ``indices``, in that order, sharing storage where possible."""
+
+    @abstractmethod
+    def pixels(self, indices: Sequence[int] | np.ndarray | Tensor, size: int | None = None) -> Tensor:
+        """(B, 3, S, S) uint8 on the CPU: shorter side resized with antialias to S, then centre crop."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """SHA-256 of what the pictures are, in order: native pixels in memory, byte size of each file on disk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set: pictures, their labels and the names that stay with them wherever they travel."""
+
+    images: Images
+    labels: np.ndarray  # (N,) int64, 0..C-1, as trained on
+    keys: tuple[str, ...]  # (N,) distinct; relative path or "split:index"
+
+    def __post_init__(self) -> None:
+        if not len(self.images) == len(self.labels) == len(self.keys):
+            raise ValueError(
+                f"a split needs one label and one key per picture, got {len(self.images)} pictures, "
+                f"{len(self.labels)} labels and {len(self.keys)} keys"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def images_fingerprint(self) -> str:
+        """SHA-256 over ordered keys and pictures: what a label-free method depends on."""
+        digest = hashlib.sha256()
+        for key in self.keys:
+            digest.update(key.encode() + b"\0")
+        digest.update(self.images.digest().encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """`images_fingerprint` with the labels as trained on."""
+        digest = hashlib.sha256(self.images_fingerprint.encode())
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named data set: class names (wnids where known), a training split and a test split."""
+
+    name: str  # as asked for, options included: "fashion-mnist(train=10000)"
+    classes: tuple[str, ...]  # (C,)
+    train: Split
+    test: Split
+    details: Mapping[str, Any] = field(default_factory=dict)  # e.g. planted truth, (N,) arrays by name
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the training split, labels included."""
+        return self.train.fingerprint
+
+    @property
+    def images_fingerprint(self) -> str:
+        """Of the training split, labels left out."""
+        return self.train.images_fingerprint
+
+    @property
+    def image_size(self) -> int:
+        return self.train.images.size
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step took, metered by the harness, never by the method."""
+
+    seconds: float = 0.0  # spent here and now
+    alone_seconds: float = 0.0  # what it would have cost with nothing shared and nothing stored
+    forward: int = 0  # examples through a network, evaluation or training
+    backward: int = 0  # examples through a backward pass
+    evaluations: int = 0  # network evaluations of the method's own model, as it reports them
+    peak_bytes: int = 0  # peak resident memory of the process (GPU: peak allocated)
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a scorer may return instead of a bare (N,) tensor: the values, and details saved with the record."""
+
+    values: Tensor | np.ndarray  # (N,)
+    details: Mapping[str, Any] = field(default_factory=dict)  # flat: numbers, text, arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What a selector may return instead of bare indices (k,): indices, example weights, details."""
+
+    indices: Tensor | np.ndarray  # (k,)
+    weights: Tensor | np.ndarray | None = None  # (k,) beside the indices
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One number per training example, always the paper's raw one; ``hard`` says which end is hard."""
+
+    values: np.ndarray  # (N,) float64
+    hard: Hard
+    scorer: str  # canonical text, e.g. "prunebench/aum()"
+    comparable: Comparable = "set"
+    keys: tuple[str, ...] | None = None  # (N,)
+    fingerprint: str | None = None  # of the data set that was scored
+    details: Mapping[str, Any] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+    label_free: bool | None = None
+    id: str | None = None  # the record in the store
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def hardness(self) -> np.ndarray:
+        """(N,) float64, high = hard."""
+        return self.values if self.hard == "high" else -self.values
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which k training examples are kept."""
+
+    indices: np.ndarray  # (k,) int64, sorted, distinct
+    scorer: str | None  # canonical text; None where the selector does not rank
+    selector: str  # canonical text
+    keep: float  # keep ratio in (0, 1]
+    seed: int
+    size: int  # N, of the data set selected from
+    weights: np.ndarray | None = None  # (k,) float64 beside the indices
+    keys: tuple[str, ...] | None = None  # (k,) keys of the kept examples
+    fingerprint: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+    label_free: bool | None = None
+    id: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def subset(self, dataset: Any) -> torch.utils.data.Subset:
+        """The kept part of a map-style data set of the same length and order.
+
+        Raises:
+            ValueError: the data set has another length than the one selected from.
+        """
+        from torch.utils.data import Subset
+
+        if len(dataset) != self.size:
+            raise ValueError(f"this selection is from {self.size} examples, the data set has {len(dataset)}")
+        return Subset(dataset, self.indices.tolist())
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trained network, as plain numbers and text: one JSON file, one point of the leaderboard."""
+
+    # what was trained on
+    dataset: str
+    fingerprint: str
+    test_fingerprint: str
+    image_size: int
+    scorer: str | None  # canonical text; None for rows that do not rank and for index files
+    selector: str  # canonical text; "full" for all examples, "subset" for an index file
+    keep: float
+    examples: int  # k
+    selection: str  # id of the selection record, or SHA-256 of the indices
+    label_free: bool
+    # how
+    model: str
+    pretrained: bool
+    recipe: str  # hash
+    train_budget: str  # "steps" | "epochs"
+    steps: int
+    policy: str
+    seed: int
+    score_seed: int
+    reference: str  # model of the scoring runs
+    reference_epochs: int
+    threads: int
+    precision: str  # "float32" | "bfloat16"
+    protocol: int
+    setting: str  # label noise, imbalance, corruption; "" = clean
+    # what came out
+    accuracy: float  # last epoch, test split, 0..1
+    class_accuracy: tuple[float, ...]  # (C,) recall per class; NaN-free: classes without test examples are left out
+    train_loss: float
+    # at what price
+    score_cost: Cost
+    select_cost: Cost
+    train_cost: Cost
+    # where it comes from
+    id: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
