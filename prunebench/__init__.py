@@ -16,13 +16,14 @@ _WHERE = {
     "datasets.memory": ("MemoryImages",),
     "datasets.files": ("FileImages",),
     "statistics": ("statistic",),
-    "interop": ("load_scores", "load_selection", "save_scores", "save_selection", "score", "score_log", "select"),
+    "files": ("load_scores", "load_selection", "save_scores", "save_selection"),
+    "interop": ("score", "score_log", "select"),
     "run": ("Plan", "run"),
     "leaderboard": ("leaderboard",),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = sorted(["__version__", *_MODULE])  # noqa: PLE0605
+__all__ = sorted(["__version__", *_MODULE])
 
 
 def __getattr__(name: str) -> Any:

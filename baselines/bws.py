@@ -1,0 +1,167 @@
+"""BWS, best window selection (Choi, Ki, Chung, ICML 2024).
+
+Every class is ordered by score; window w keeps, of each class c, the k_c examples from rank w * n_c on.
+
+    w* = argmax_w accuracy(W_w)        W_w = (X_w^T X_w + lambda I)^-1 X_w^T Y_w
+
+X: features of a briefly trained proxy, after a column of ones; Y: class indicators; the accuracy of argmax W_w^T x is
+over the training split. `prunebench_baselines.ridge` does all windows at once.
+
+The paper counts windows from the hard end (order="hardest"), DRD from the easy one with starts up to one half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from prunebench import Chosen, class_budgets
+
+from .ridge import window_accuracy
+from .uniform import balanced
+
+
+def bws(
+    hardness: Tensor,
+    labels: Tensor,
+    budget: int,
+    observe: Callable[..., Any],
+    features: Callable[[], Tensor],
+    judge: Callable[[Tensor], float],
+    generator: Generator,
+    *,
+    step: float = 0.05,
+    furthest: float = 1.0,
+    order: str = "hardest",
+    proxy: str = "subset",
+    epochs: int = 20,
+    evaluator: str = "ridge",
+    ridge: float = 1.0,
+    judged: str = "all",
+) -> Chosen:
+    """The window of every class's ranking from which a cheap classifier learns most.
+
+    Args:
+        hardness: (N,), ordered inside each class only.
+        labels: (N,) int64.
+        step: distance between window starts, a fraction of the class.
+        furthest: the last start tried; never beyond 1 - keep ratio.
+        order: the end from which starts count, "hardest" or "easiest".
+        proxy: whose features: "subset" trains on a random class-balanced subset of k examples for ``epochs`` epochs,
+            "reference" takes the shared reference network.
+        evaluator: "ridge", or "train": a network is trained on every window (`judge`), and no proxy.
+        ridge: lambda, the bias included.
+        judged: the accuracy is over "all" of the training split or over the "easiest_half" of each class, the authors'
+            rule under label noise.
+
+    Returns:
+        The window's examples; details: ``start`` and the start from either end, all ``starts`` and their
+        ``judged_accuracy`` (0..1; NaN where there is but one window, so that nothing had to be judged).
+
+    Raises:
+        ValueError: an option is none of the above or out of range, or the features are not finite.
+    """
+    _check(step, furthest, order, proxy, epochs, evaluator, ridge, judged)
+    hardness, labels = hardness.cpu(), labels.cpu()
+    counts = torch.bincount(labels).numpy()
+    starts = start_grid(len(labels), budget, step, furthest)
+    first, stop = windows(counts, budget, starts)
+    new = np.append(True, (np.diff(first, axis=0) != 0).any(axis=1))  # in small classes several starts coincide
+    starts, first, stop = starts[new], first[new], stop[new]
+    place = rank_in_class(hardness, labels, order)
+    member = members(place, labels, first, stop)  # (W, N)
+    accuracy = np.full(len(starts), np.nan)
+    if len(starts) > 1 and evaluator == "train":
+        accuracy = np.array([judge(torch.nonzero(window).squeeze(1)) for window in member], dtype=np.float64)
+    elif len(starts) > 1:
+        if proxy == "subset":
+            h = observe(indices=balanced(labels, budget, generator), epochs=epochs).features()  # (N, D)
+        else:
+            h = features()
+        among = easiest_half(place, labels, order) if judged == "easiest_half" else torch.ones_like(member[0])
+        accuracy = window_accuracy(h, labels, member, among, ridge)
+    best = int(np.argmax(accuracy)) if len(starts) > 1 else 0  # the first maximum wins
+    near = float(starts[best])
+    far = max(0.0, round(1 - budget / len(labels) - near, 10))
+    hard, easy = (near, far) if order == "hardest" else (far, near)
+    details = {"start": near, "start_from_hardest": hard, "start_from_easiest": easy}
+    return Chosen(
+        torch.nonzero(member[best]).squeeze(1), details=details | {"starts": starts, "judged_accuracy": accuracy}
+    )
+
+
+def _check(
+    step: float, furthest: float, order: str, proxy: str, epochs: int, evaluator: str, ridge: float, judged: str
+) -> None:
+    for name, value, choices in (
+        ("order", order, ("hardest", "easiest")),
+        ("proxy", proxy, ("subset", "reference")),
+        ("evaluator", evaluator, ("ridge", "train")),
+        ("judged", judged, ("all", "easiest_half")),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} must be {choices[0]!r} or {choices[1]!r}, got {value!r}")
+    if evaluator == "train" and judged != "all":
+        raise ValueError("evaluator='train' judges on the whole training split: leave judged at 'all'")
+    if not 0 < step <= 1 or not 0 <= furthest <= 1:
+        raise ValueError(f"step must lie in (0, 1] and furthest in [0, 1], got step={step} and furthest={furthest}")
+    if epochs < 1 or not ridge > 0:
+        raise ValueError(f"epochs must be at least 1 and ridge above 0, got epochs={epochs} and ridge={ridge}")
+
+
+def start_grid(examples: int, budget: int, step: float = 0.05, furthest: float = 1.0) -> np.ndarray:
+    """Window starts 0, step, 2 step, ... up to min(furthest, 1 - k/N), k/N being exact to half an example: (W,)."""
+    last = min(furthest, (examples - budget + 0.5) / examples)
+    return np.round(np.arange(int(last / step + 1e-9) + 1) * step, 10)
+
+
+def windows(
+    counts: np.ndarray, budget: int, starts: np.ndarray, *, rounding: str = "paper"
+) -> tuple[np.ndarray, np.ndarray]:
+    """First rank and rank after the last of each window in each class, from the end where ranks begin.
+
+    A window of k_c examples starts at w * n_c, rounded half up, or as late as it still fits.
+    ``rounding="reference"`` is the released code's, whose window sizes vary with the start:
+    ascending ranks round(n (1 - w - r)) to round(n (1 - w)), halves to even.
+
+    Args:
+        counts: (C,) examples per class.
+        starts: (W,) fractions.
+
+    Returns:
+        Two (W, C) int64 arrays.
+    """
+    w, n = np.asarray(starts)[:, None], np.asarray(counts, dtype=np.int64)[None, :]
+    if rounding == "reference":
+        keep = budget / n.sum()
+        return (n - np.rint(n * (1 - w))).astype(np.int64), (n - np.rint(n * (1 - w - keep))).astype(np.int64)
+    quotas = class_budgets(counts, budget)
+    first = np.minimum(np.floor(w * n + 0.5 + 1e-9).astype(np.int64), n - quotas)
+    return first, first + quotas
+
+
+def rank_in_class(hardness: Tensor, labels: Tensor, order: str = "hardest") -> Tensor:
+    """Place of each example in its class, 0 at the end that ``order`` names, ties as given: (N,) -> (N,) int64."""
+    ranking = torch.argsort(hardness, descending=order == "hardest", stable=True)
+    ranking = ranking[torch.argsort(labels[ranking], stable=True)]  # class by class
+    counts = torch.bincount(labels)
+    place = torch.empty_like(ranking)
+    place[ranking] = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[ranking]]
+    return place
+
+
+def members(place: Tensor, labels: Tensor, first: np.ndarray, stop: np.ndarray) -> Tensor:
+    """Which examples each window keeps: (N,), (N,), (W, C), (W, C) -> (W, N) bool."""
+    bounds = zip(torch.from_numpy(first), torch.from_numpy(stop), strict=True)
+    return torch.stack([(place >= begin[labels]) & (place < end[labels]) for begin, end in bounds])
+
+
+def easiest_half(place: Tensor, labels: Tensor, order: str) -> Tensor:
+    """The easier half of each class, rounded up: (N,) -> (N,) bool."""
+    counts = torch.bincount(labels)[labels]  # (N,)
+    from_easiest = place if order == "easiest" else counts - 1 - place
+    return from_easiest < (counts + 1) // 2

@@ -1,0 +1,21 @@
+"""The two ends of a ranking: keep the hardest (Paul et al., 2021) or the easiest (Sorscher et al., 2022).
+
+    hardest:  S = the k examples of highest hardness        easiest:  S = the k examples of lowest hardness
+
+Equal examples stay in the order in which they are given.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def hardest(hardness: Tensor, budget: int) -> Tensor:
+    """(N,) -> (k,) int64, the hardest first."""
+    return torch.argsort(hardness, descending=True, stable=True)[:budget]
+
+
+def easiest(hardness: Tensor, budget: int) -> Tensor:
+    """(N,) -> (k,) int64, the easiest first."""
+    return torch.argsort(hardness, stable=True)[:budget]

@@ -1,0 +1,56 @@
+"""Moderate coreset (Xia et al., ICLR 2023): the examples at a middling distance from the centre of their class.
+
+A class is centred at its median, so that a few outliers do not move it.
+
+    m_c  = coordinate-wise median of h_i over the examples i of class c        h: penultimate features
+    d(i) = || h_i - m_{y_i} ||_2
+    S    = the middle k of all examples, ordered by d        one ranking for all classes together
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def class_distance(features: Callable[[], Tensor], labels: Tensor) -> Tensor:
+    """Distance to the median of one's class.
+
+    Args:
+        features: called for the (N, D) penultimate features of the reference network.
+        labels: (N,) int64.
+
+    Returns:
+        (N,) float64, high = hard; 0 for the only example of a class.
+    """
+    return distance_to_median(features(), labels)
+
+
+def distance_to_median(h: Tensor, labels: Tensor) -> Tensor:
+    """(N, D), (N,) -> (N,) float64: ||h_i - m_{y_i}||_2."""
+    labels = labels.to(h.device)
+    distance = torch.empty(len(h), dtype=torch.float64, device=h.device)
+    members = torch.argsort(labels, stable=True).split(torch.bincount(labels).tolist())
+    for indices in members:  # class by class, so that only one class is held in float64
+        x = h[indices].double()  # (n_c, D)
+        if len(indices):
+            distance[indices] = (x - median(x)).norm(dim=1)
+    return distance
+
+
+def median(x: Tensor) -> Tensor:
+    """Coordinate-wise median, the mean of the middle two for an even count: (n, D) -> (D,)."""
+    ranked = x.sort(dim=0).values
+    return (ranked[(len(x) - 1) // 2] + ranked[len(x) // 2]) / 2
+
+
+def moderate(hardness: Tensor, budget: int) -> Tensor:
+    """The middle k of one ranking; of an odd rest the one more is left out at the hard end.
+
+    Returns:
+        (k,) int64, the easiest first.
+    """
+    easy = (len(hardness) - budget) // 2
+    return torch.argsort(hardness, stable=True)[easy : easy + budget]

@@ -1,0 +1,193 @@
+"""Train a class-conditional DiT on the data set's own training split, resumable bit for bit on CPU.
+
+    min E || eps - eps_theta(sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, t, c) ||^2,   t uniform in 1..T,
+    c dropped (the null class) once in ten.
+
+Step s draws everything from a generator named (seed, s), and the order of epoch e from (seed, e): a checkpoint holds
+weights, averages and moments, no generator state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from prunebench import generator_for
+
+from .dit import Recipe, build
+from .equations import q_sample
+from .schedule import linear_abar
+
+Progress = Callable[[Iterable[int], int, str], Iterable[int]]
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Pictures:
+    """Training pictures as (B, channels, S, S) floats in [-1, 1]; kept in memory where they fit in 2 GiB."""
+
+    def __init__(self, images: Any, size: int) -> None:
+        self.images, self.size, self.held = images, size, None
+        if len(images) * 3 * size * size <= 2**31:
+            chunks = torch.arange(len(images)).split(4096)
+            self.held = torch.cat([images.pixels(chunk, size) for chunk in chunks])
+        self.channels = 3
+        if self.held is not None and bool((self.held == self.held[:, :1]).all()):
+            self.channels = 1  # grey: one channel says everything
+            self.held = self.held[:, :1].clone()
+
+    def __call__(self, indices: Tensor) -> Tensor:
+        pixels = self.images.pixels(indices, self.size) if self.held is None else self.held[indices]
+        return pixels.float() / 127.5 - 1
+
+
+class Training:
+    """The state of a training: weights, their moving average, AdamW moments, the loss of every step."""
+
+    def __init__(self, recipe: Recipe, channels: int, classes: int, seed: int, device: torch.device) -> None:
+        self.recipe, self.seed, self.classes, self.device = recipe, seed, classes, device
+        self.model = build(recipe, channels, classes, seed).to(device)
+        self.parameters = dict(self.model.named_parameters())
+        self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.optimiser = torch.optim.AdamW(self.parameters.values(), lr=recipe.learning_rate, weight_decay=0.0)
+        self.abar = linear_abar().to(device)
+        self.losses = torch.zeros(recipe.steps)
+        self.step = 0
+
+    def rate(self) -> float:
+        """Linear warm-up, then cosine to zero."""
+        warm = min(1.0, (self.step + 1) / min(self.recipe.warmup, self.recipe.steps))
+        turn = torch.tensor(torch.pi * self.step / self.recipe.steps, dtype=torch.float64)
+        return self.recipe.learning_rate * warm * 0.5 * (1 + float(torch.cos(turn)))
+
+    def advance(self, x_0: Tensor, c: Tensor) -> None:
+        """One optimiser step on clean pictures (B, ...) and classes (B,)."""
+        generator = generator_for("drd step", self.seed, self.step)
+        rows = len(x_0)
+        t = torch.randint(1, len(self.abar), (rows,), generator=generator).to(self.device)
+        eps = torch.randn(x_0.shape, generator=generator).to(self.device)
+        dropped = torch.rand(rows, generator=generator) < self.recipe.label_dropout
+        mirrored = (torch.rand(rows, generator=generator) < 0.5).to(self.device)
+        x_0, c = x_0.to(self.device), torch.where(dropped, self.classes, c).to(self.device)
+        if self.recipe.flip:
+            x_0 = torch.where(mirrored[:, None, None, None], x_0.flip(-1), x_0)
+        x_t = q_sample(x_0, self.abar[t].float()[:, None, None, None], eps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            eps_hat = self.model(x_t, timestep=t - 1, class_labels=c).sample
+        loss = F.mse_loss(eps_hat.float(), eps)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        self.optimiser.step()
+        self.losses[self.step] = loss.detach()
+        self.step += 1
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
+
+    def save(self, path: Path) -> None:
+        """Everything in one safetensors file, published by renaming."""
+        tensors = {"losses": self.losses, "step": torch.tensor(self.step)}
+        for name, parameter in self.parameters.items():
+            tensors[f"weight/{name}"], tensors[f"average/{name}"] = parameter.detach(), self.average[name]
+            for moment, value in self.optimiser.state[parameter].items():
+                tensors[f"{moment}/{name}"] = value
+        part = path.with_suffix(".part")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
+        os.replace(part, path)
+
+    @torch.no_grad()
+    def load(self, path: Path) -> None:
+        """Go on where `save` left off."""
+        with safe_open(path, framework="pt", device=str(self.device)) as file:
+            self.step, self.losses = int(file.get_tensor("step")), file.get_tensor("losses").cpu()
+            for name, parameter in self.parameters.items():
+                parameter.copy_(file.get_tensor(f"weight/{name}"))
+                self.average[name].copy_(file.get_tensor(f"average/{name}"))
+                state = {key: file.get_tensor(f"{key}/{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+                self.optimiser.state[parameter] = {**state, "step": state["step"].cpu()}
+
+
+def batch_indices(examples: int, batch: int, step: int, seed: int) -> Tensor:
+    """(batch,) int64: positions step * batch ... of an endless stream of permutations of the examples."""
+    places = torch.arange(step * batch, (step + 1) * batch)
+    epochs = places // examples
+    drawn = [
+        torch.randperm(examples, generator=generator_for("drd epoch", seed, epoch))[places[epochs == epoch] % examples]
+        for epoch in epochs.unique().tolist()
+    ]
+    return torch.cat(drawn)
+
+
+def train(
+    folder: Path,
+    images: Any,
+    labels: Tensor,
+    classes: tuple[str, ...],
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+    checkpoint_seconds: float = 20.0,
+) -> None:
+    """Train and leave a diffusers-layout model in ``folder``; a checkpoint found there is gone on with.
+
+    Raises:
+        ValueError: the loss is no longer finite.
+    """
+    pictures = Pictures(images, recipe.pixels)
+    labels = labels.cpu()
+    training = Training(recipe, pictures.channels, len(classes), seed, device)
+    if (folder / CHECKPOINT).is_file():
+        training.load(folder / CHECKPOINT)
+    text = f"training a DiT ({recipe.size}, {recipe.pixels} px)"
+    started = saved = time.monotonic()
+    for step in progress(range(training.step, recipe.steps), recipe.steps - training.step, text):
+        chosen = batch_indices(len(images), recipe.batch, step, seed)
+        training.advance(pictures(chosen), labels[chosen])
+        if not bool(torch.isfinite(training.losses[step])):
+            raise ValueError(f"drd: the DiT's loss is not finite at step {step}; try another dit or dit_steps")
+        if time.monotonic() - saved >= checkpoint_seconds and training.step < recipe.steps:
+            training.save(folder / CHECKPOINT)
+            saved = time.monotonic()
+    publish(folder, training, classes, seconds=time.monotonic() - started)
+
+
+def publish(folder: Path, training: Training, classes: tuple[str, ...], seconds: float) -> None:
+    """The averaged weights in diffusers' layout, with a card; the checkpoint goes."""
+    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+
+    with torch.no_grad():
+        for name, parameter in training.parameters.items():
+            parameter.copy_(training.average[name])
+    training.model.save_pretrained(folder / "transformer", safe_serialization=True)
+    DDIMScheduler(clip_sample=False).save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "DiTPipeline",
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "transformer": ["diffusers", "DiTTransformer2DModel"],
+        "vae": [None, None],
+    }
+    last = training.losses[-max(1, len(training.losses) // 10) :]
+    card = {
+        "classes": list(classes),
+        "channels": int(training.model.config.in_channels),
+        "recipe": training.recipe.spec(),
+        "seed": training.seed,
+        "loss": float(last.mean()),  # mean of the last tenth
+        "seconds": round(seconds, 1),  # of the last sitting
+        "parameters": sum(p.numel() for p in training.parameters.values()),
+    }
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2))
+    (folder / "card.json").write_text(json.dumps(card, indent=2))
+    (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""Calling a method: it is given what it names, timed, and held to its contract."""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from .errors import MethodError, PrunebenchError
+from .evidence import Evidence
+from .registry import Method
+from .seeds import global_rng
+
+
+def call(method: Method, evidence: Evidence) -> tuple[Any, float]:
+    """(what the method returned, seconds). Its inputs and the global generators are as they were before.
+
+    Raises:
+        MethodError: it raised or exited, changed an input, or drew from a global generator.
+    """
+    started = time.perf_counter()
+    given = {name: _tensor(evidence.give(name)) for name in method.inputs if name != "inner"}
+    if "inner" in method.inputs:
+        given["inner"] = lambda indices, budget: _inner(method, evidence, indices, budget)
+    before = {name: _checksum(value) for name, value in given.items()}
+    with global_rng():
+        state = _rng_state()
+        found = _guarded(method, given)
+        drew = _rng_state() != state
+    changed = [name for name, value in given.items() if _checksum(value) != before[name]]
+    if changed:
+        raise MethodError(f"{_who(method)} changed its input {changed[0]}: copy it first (its number was thrown away)")
+    if drew:
+        raise MethodError(f"{_who(method)} drew from a global random generator: name `generator` and draw from that")
+    return found, time.perf_counter() - started
+
+
+def _guarded(method: Method, given: Mapping[str, Any]) -> Any:
+    function = method.entry.function()
+    try:
+        return function(**given, **method.options)
+    except PrunebenchError:
+        raise
+    except (Exception, SystemExit) as failure:
+        told = f"exited ({failure.code})" if isinstance(failure, SystemExit) else f"{type(failure).__name__}: {failure}"
+        error = MethodError(f"{_who(method)} failed: {told}")
+        error.add_note("".join(traceback.format_exception(failure)))
+        raise error from failure
+
+
+def _inner(method: Method, evidence: Evidence, indices: Any, budget: int) -> torch.Tensor:
+    """What stands inside a combinator, on some examples; positions come back in the outer numbering."""
+    assert method.inner is not None
+    rows = np.sort(np.asarray(indices, dtype=np.int64))
+    inside = evidence.inner(rows, method.inner, int(budget))
+    found, _ = call(method.inner, inside)
+    chosen = checked_indices(getattr(found, "indices", found), len(rows), int(budget), method.inner)
+    return torch.from_numpy(rows[chosen])
+
+
+def checked_values(found: Any, n: int, method: Method) -> np.ndarray:
+    """(N,) float64, finite.
+
+    Raises:
+        MethodError: another length, not numbers, or a value that is not finite; the first one is named.
+    """
+    values = np.asarray(found.detach().cpu() if isinstance(found, torch.Tensor) else found)
+    if values.shape != (n,) or values.dtype.kind not in "biuf":
+        raise MethodError(
+            f"{_who(method)} returned {values.dtype} values of shape {values.shape}, expected ({n},) numbers"
+        )
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        first = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise MethodError(f"{_who(method)} gave {values[first]} to example {first}: every score must be finite")
+    return values
+
+
+def checked_indices(found: Any, n: int, budget: int, method: Method) -> np.ndarray:
+    """(k,) int64 as returned: exactly ``budget`` distinct positions in 0..n-1.
+
+    Raises:
+        MethodError: anything else.
+    """
+    indices = np.asarray(found.detach().cpu() if isinstance(found, torch.Tensor) else found)
+    if indices.ndim != 1 or indices.dtype.kind not in "iu":
+        raise MethodError(
+            f"{_who(method)} returned {indices.dtype} values of shape {indices.shape}, expected ({budget},) integers"
+        )
+    if len(indices) != budget:
+        raise MethodError(f"{_who(method)} kept {len(indices)} examples, the budget is {budget}")
+    if len(indices) and not (indices.min() >= 0 and indices.max() < n):
+        raise MethodError(f"{_who(method)} kept position {indices.max()}, positions go from 0 to {n - 1}")
+    if len(np.unique(indices)) != budget:
+        raise MethodError(f"{_who(method)} kept an example twice: its {budget} positions must be distinct")
+    return indices.astype(np.int64)
+
+
+def _who(method: Method) -> str:
+    plugin = method.entry.plugin
+    return f"{method.label} ({plugin.distribution} {plugin.version})"
+
+
+def _tensor(value: Any) -> Any:
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _checksum(value: Any) -> int | None:
+    if isinstance(value, Mapping):
+        return hash(tuple((name, _checksum(_tensor(v))) for name, v in value.items()))
+    if isinstance(value, torch.Tensor):
+        return zlib.crc32(np.ascontiguousarray(value.detach().cpu().numpy()).reshape(-1).view(np.uint8))
+    return None
+
+
+def _rng_state() -> tuple[Any, ...]:
+    numpy_state = np.random.get_state()
+    cuda = [s.numpy().tobytes() for s in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else []
+    return (
+        random.getstate(),
+        numpy_state[1].tobytes(),  # type: ignore[union-attr]
+        numpy_state[2:],
+        torch.get_rng_state().numpy().tobytes(),
+        *cuda,
+    )

@@ -1,0 +1,359 @@
+"""The command line: each command parses, calls one library function, prints. Nothing is computed here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import PrunebenchError, UserError, VerifyError
+
+Fn = Callable[..., Any]
+
+
+class Commands(click.Group):
+    """Our commands and those that plugins add; a plugin's is loaded when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *sorted(_plugin_commands())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in _plugin_commands():
+            return own
+        return _plugin_commands()[cmd_name].function()
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from .spec import near
+
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UserError(f"there is no command {args[0]!r}{near(args[0], self.list_commands(ctx))}: see --help")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        plugins = _plugin_commands()
+        rows = [(n, c.get_short_help_str(70)) for n in super().list_commands(ctx) if (c := self.commands.get(n))]
+        rows += [(name, plugins[name].record.help) for name in sorted(plugins)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _plugin_commands() -> dict[str, Any]:
+    from .registry import installed
+
+    return {entry.record.name: entry for entry in installed().entries["command"].values()}
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="prunebench")
+@click.option("--no-plugin", multiple=True, metavar="NAME", help="Leave out a plugin or distribution (repeats).")
+@click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
+def cli(no_plugin: tuple[str, ...], verbose: bool) -> None:
+    """The data-pruning benchmark: any scorer meets any selector, on one harness, under one protocol."""
+    from .registry import leave_out
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    leave_out(no_plugin)
+
+
+# -- options that several commands share ------------------------------------------------------------------------------
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, nor numbers with commas between them", param, ctx)
+
+
+class Words(click.ParamType):
+    """Words with commas between them."""
+
+    name = "words"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return (
+            value if isinstance(value, tuple) else tuple(word.strip() for word in str(value).split(",") if word.strip())
+        )
+
+
+class Shard(click.ParamType):
+    """``i/n`` with 0 <= i < n."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        i, slash, n = str(value).partition("/")
+        if not (slash and i.isdigit() and n.isdigit() and int(i) < int(n)):
+            self.fail(f"{value!r} is not of the form i/n with 0 <= i < n", param, ctx)
+        return int(i), int(n)
+
+
+def options(*decorators: Fn) -> Fn:
+    def decorate(fn: Fn) -> Fn:
+        for decorator in reversed(decorators):
+            fn = decorator(fn)
+        return fn
+
+    return decorate
+
+
+data_options = options(
+    click.option("--dataset", default="digits", show_default=True, help="Name, or NAME(train=N), or folder:DIR."),
+    click.option("--data-root", default="data", show_default=True, help="Where data sets lie."),
+    click.option("--image-size", type=int, help="Side of the pictures in px [default: the data set's]."),
+    click.option("--download", is_flag=True, help="Let torchvision download what is missing."),
+)
+harness_options = options(
+    click.option("--reference", default="resnet18", show_default=True, help="Network that scoring runs train."),
+    click.option("--reference-epochs", type=int, help="Length of its schedule [default: the recipe's]."),
+    click.option("--threads", type=int, default=2, show_default=True, help="CPU threads, part of every record."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
+    click.option("--track", type=click.Choice(["open", "label-free"]), default="open", show_default=True),
+    click.option("--store", default="runs", show_default=True, help="Where records are kept and found again."),
+)
+train_options = options(
+    click.option("--model", "models", type=Words(), default="resnet18", show_default=True, help="timm names."),
+    click.option("--seeds", type=int, default=3, show_default=True, help="Seeds 0..N-1 of selection and training."),
+    click.option("--budget", type=click.Choice(["steps", "epochs"]), default="steps", show_default=True),
+    click.option("--steps", type=int, help="Optimiser steps at full data [default: the recipe's]."),
+    click.option("--epochs", type=int, help="Epochs over the subset, with --budget epochs."),
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+
+
+def _plan(**given: Any) -> Any:
+    from .display import progress_display
+    from .run import Plan
+
+    return Plan(**given, progress=progress_display())
+
+
+# -- the main road ----------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.option("--scorer", "scorers", multiple=True, metavar="SCORER", help="e.g. drd, or el2n(epoch=5) (repeats).")
+@click.option("--selector", "selectors", multiple=True, metavar="SELECTOR", help="e.g. bws (repeats).")
+@click.option("--method", "methods", multiple=True, metavar="METHOD", help="A paper's pair, beside the grid (repeats).")
+@click.option("--keep", type=Numbers(), default="0.05,0.2", show_default=True, help="Keep ratios.")
+@click.option("--score-seeds", type=int, default=1, show_default=True, help="Independent scorings.")
+@data_options
+@train_options
+@harness_options
+@click.option("--jobs", type=int, help="Worker processes [default: cores // threads].")
+@click.option("--shard", type=Shard(), help="Only these cells: i/n.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failed cell.")
+@click.option("--dry-run", is_flag=True, help="Say which cells there are and which stand.")
+@as_json
+def run(jobs: int | None, dry_run: bool, as_json: bool, **given: Any) -> None:
+    """Score, select, train, and print the leaderboard."""
+    from . import reporting
+
+    plan = _plan(**given)
+    if dry_run:
+        reporting.dry_run(plan, as_json)
+        return
+    failed = reporting.run_and_report(plan, jobs, as_json)
+    if failed:
+        sys.exit(3)
+
+
+@cli.command()
+@click.option("--scorer", required=True, help="e.g. drd, or el2n(epoch=5).")
+@click.option("--from-log", type=click.Path(path_type=Path), help=".npz with logits (E, N, C) and labels (N,).")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the score file goes.")
+@click.option("--score-seed", type=int, default=0, show_default=True)
+@click.option("--shard", type=Shard(), help="Only these blocks: i/n.")
+@data_options
+@harness_options
+def score(scorer: str, from_log: Path | None, out: Path | None, score_seed: int, **given: Any) -> None:
+    """Score a data set, or somebody's recorded logits."""
+    from . import reporting
+
+    if from_log is not None:
+        reporting.score_from_log(scorer, from_log, out or Path("scores.npz"))
+    else:
+        reporting.score_dataset(_plan(scorers=(scorer,), selectors=("hardest",), **given), score_seed, out)
+
+
+@cli.command()
+@click.option("--scores", "file", type=click.Path(path_type=Path), required=True, help="Score file (.npz, .npy, card).")
+@click.option("--selector", required=True, help="e.g. ccs(cutoff=0.3).")
+@click.option("--keep", type=float, required=True, help="Keep ratio in (0, 1].")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the index file goes (.npy or .npz).")
+@click.option("--hard", type=click.Choice(["high", "low"]), help="Which end is hard, for a file without a card.")
+@click.option("--labels", type=click.Path(path_type=Path), help="(N,) integers as .npy.")
+@click.option("--dataset", help="Take labels from this data set, and functions such as features too.")
+@click.option("--data-root", default="data", show_default=True)
+@click.option("--given", multiple=True, metavar="NAME=FILE", help="Another thing the selector asks for (repeats).")
+@click.option("--seed", type=int, default=0, show_default=True)
+@harness_options
+def select(**given: Any) -> None:
+    """Select from a score file."""
+    from . import reporting
+
+    reporting.select_from_file(**given)
+
+
+@cli.command()
+@click.option("--subset", type=click.Path(path_type=Path), required=True, help="Index file: bring your own.")
+@data_options
+@train_options
+@harness_options
+@as_json
+def train(subset: Path, as_json: bool, **given: Any) -> None:
+    """Train and test on an index file."""
+    from . import reporting
+
+    if reporting.train_subset(_plan(**given), subset, as_json):
+        sys.exit(3)
+
+
+@cli.command()
+@click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True)
+@click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Write here instead of standard output.")
+def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, out: Path | None) -> None:
+    """The leaderboard of one or more stores [default: runs]."""
+    from . import reporting
+
+    reporting.leaderboard_of(stores or (Path("runs"),), group_by, form, out)
+
+
+# -- looking around ---------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("what", required=False)
+@click.option("--bibtex", is_flag=True, help="Print the citation.")
+@as_json
+def ls(what: str | None, bibtex: bool, as_json: bool) -> None:
+    """List scorers, selectors and data sets, or show one (`ls drd`, `ls selector:moderate`)."""
+    from . import listing
+
+    listing.show(what, bibtex, as_json)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--problems", is_flag=True, help="Only those that could not be loaded.")
+@as_json
+def plugins(name: str | None, problems: bool, as_json: bool) -> None:
+    """Which plugins run here, from which package, and which could not be loaded."""
+    from . import listing
+
+    listing.show_plugins(name, problems, as_json)
+
+
+@cli.command()
+@as_json
+def datasets(as_json: bool) -> None:
+    """Which data sets there are, and which files each expects."""
+    from . import listing
+
+    listing.show("datasets", False, as_json)
+
+
+@cli.command()
+@click.argument("store", type=click.Path(path_type=Path), default="runs")
+@as_json
+def verify(store: Path, as_json: bool) -> None:
+    """Check every record of a store: hashes, sizes, identities."""
+    from .store import Store
+
+    if not store.is_dir():
+        raise UserError(f"there is no store at {store}")
+    sound, problems = Store(store).verify()
+    if as_json:
+        click.echo(json.dumps({"sound": sound, "problems": problems}))
+    else:
+        click.echo(f"{sound} sound records in {store}, {len(problems)} damaged")
+        for problem in problems:
+            click.echo(f"  {problem}")
+    if problems:
+        raise VerifyError(f"{len(problems)} records of {store} do not verify; the next run sets them aside")
+
+
+@cli.command()
+@click.argument("name")
+def check(name: str) -> None:
+    """Run the conformance checks on a scorer or selector (`check aum`, `check selector:moderate`)."""
+    from . import reporting
+
+    reporting.check(name)
+
+
+@cli.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Say what this machine offers and whether prunebench can work here."""
+    from . import listing
+
+    listing.doctor(as_json)
+
+
+# -- beginning and end ------------------------------------------------------------------------------------------------
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point: errors of ours in one sentence, exit codes as documented."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        cli.main(args=args, standalone_mode=False)
+    except click.exceptions.Abort:
+        _leave("interrupted: run the same command again to go on", 130)
+    except KeyboardInterrupt:
+        _leave("interrupted: run the same command again to go on", 130)
+    except Terminated:
+        _leave("terminated: run the same command again to go on", 143)
+    except click.ClickException as wrong:
+        _leave(_usage(wrong), 2)
+    except PrunebenchError as failure:
+        _leave(f"error: {failure}", failure.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+
+
+def _usage(wrong: click.ClickException) -> str:
+    context = getattr(wrong, "ctx", None)
+    hint = f" (see `{context.command_path} --help`)" if context else ""
+    return f"error: {wrong.format_message()}{hint}"
+
+
+def _terminate(signum: int, frame: Any) -> None:
+    raise Terminated
+
+
+def _leave(text: str, code: int) -> None:
+    print(text, file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

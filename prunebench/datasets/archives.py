@@ -1,0 +1,87 @@
+"""Zip archives read in place: nothing is unpacked, names that could leave the archive's folder are refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+
+MAX_MEMBERS = 2**22
+
+
+class Archive:
+    """A zip archive whose members can be read from several threads and processes.
+
+    Raises:
+        UserError: the file cannot be read as a zip archive, or one of its members has an absolute, escaping or
+            repeated name, is encrypted, or is a link.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._open()
+        self.sizes = {info.filename: info.file_size for info in self._checked()}  # of the files, unpacked, in bytes
+
+    def _open(self) -> None:
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise UserError(f"{self.path} cannot be read as a zip archive ({error}); fetch it again") from error
+        self._lock, self._process = threading.Lock(), os.getpid()
+
+    def _checked(self) -> list[zipfile.ZipInfo]:
+        infos = self._zip.infolist()
+        if len(infos) > MAX_MEMBERS:
+            raise UserError(f"{self.path} has {len(infos)} members, more than the {MAX_MEMBERS} allowed; unpack it")
+        seen: set[str] = set()
+        for info in infos:
+            fault = _fault(info, seen)
+            if fault:
+                raise UserError(f"{self.path}: member {info.orig_filename!r} {fault}; make the archive again")
+            seen.add(info.filename)
+        return [info for info in infos if not info.is_dir()]
+
+    def read(self, name: str) -> bytes:
+        """The unpacked bytes of one member, never more than its `sizes` entry. Raises what `zipfile` raises."""
+        if self._process != os.getpid():  # a fork shares the file position with its parent
+            self._open()
+        with self._lock:
+            return self._zip.read(name)
+
+    def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
+        return Archive, (self.path,)
+
+
+def _fault(info: zipfile.ZipInfo, seen: set[str]) -> str:
+    name = info.orig_filename
+    parts = name.rstrip("/").split("/")
+    if "\0" in name or "\\" in name or name.startswith("/") or ":" in parts[0] or {"..", ".", ""} & set(parts):
+        return "has a name that could leave the archive"
+    if info.filename in seen:
+        return "is there twice"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link"
+    return "is encrypted" if info.flag_bits & 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file inside an archive."""
+
+    archive: Archive
+    name: str
+
+    @property
+    def size(self) -> int:
+        return self.archive.sizes[self.name]
+
+    def read(self) -> bytes:
+        return self.archive.read(self.name)
+
+    def __str__(self) -> str:
+        return f"{self.archive.path}/{self.name}"

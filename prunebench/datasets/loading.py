@@ -1,0 +1,38 @@
+"""From the text of a data set to the data set: `fashion-mnist(train=10000)`, `folder:DIR`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import UserError
+from ..registry import Registry
+from ..spec import parse
+from ..types import Dataset
+
+
+def load(
+    registry: Registry, text: str, root: Path, *, image_size: int | None = None, download: bool = False
+) -> Dataset:
+    """Load a data set by its text.
+
+    Raises:
+        UserError: unknown name or option, or data that are missing, half there or damaged.
+    """
+    entry, options = registry.dataset(text)
+    try:
+        found = entry.function()(Path(root), download=download, image_size=image_size, **options)
+    except OSError as failure:
+        raise UserError(f"{text} cannot be read: {failure.strerror or failure} ({failure.filename or root})") from failure
+    if not isinstance(found, Dataset):
+        raise UserError(f"{entry.key} returned a {type(found).__name__}, not a Dataset: tell {entry.plugin.distribution}")
+    return replace(found, name=_name(text))
+
+
+def _name(text: str) -> str:
+    """The text without what only this machine knows: of a path its last part stays."""
+    wanted = parse(text)
+    told = [
+        f"{key}={Path(value).name if isinstance(value, str) else value}" for key, value in wanted.options.items()
+    ]
+    return f"{wanted.name}({','.join(told)})" if told else wanted.name

@@ -1,0 +1,71 @@
+"""How far a long step is: a bar on a terminal, a line now and then in a log. Always on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+SECONDS = 10.0  # between two lines of one step in a log
+
+
+def progress_display(stream: Any = None) -> Any:
+    """A ``progress(iterable, total, text)`` for this terminal or log."""
+    stream = stream or sys.stderr
+    return Bars(stream) if stream.isatty() else Lines(stream)
+
+
+class Lines:
+    """One line per epoch's worth of waiting: every ten seconds, and at the end of a step that took that long."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __call__(self, iterable: Iterable[Any], total: int | None = None, text: str = "") -> Iterator[Any]:
+        total = total if total is not None else getattr(iterable, "__len__", lambda: None)()
+        started = told = time.monotonic()
+        done = 0
+        for done, item in enumerate(iterable, 1):
+            yield item
+            now = time.monotonic()
+            if now - told >= SECONDS or (done == total and told > started):
+                told = now
+                share = f"{done}/{total}" if total else str(done)
+                print(f"  {text}: {share} ({now - started:.0f} s)", file=self.stream, flush=True)
+
+
+class Bars:
+    """One bar per step that is under way."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.bars, self.open = stream, None, 0
+
+    def __call__(self, iterable: Iterable[Any], total: int | None = None, text: str = "") -> Iterator[Any]:
+        total = total if total is not None else getattr(iterable, "__len__", lambda: None)()
+        bars = self._begin()
+        task = bars.add_task(text, total=total)
+        try:
+            for item in iterable:
+                yield item
+                bars.advance(task)
+        finally:
+            bars.remove_task(task)
+            self._end()
+
+    def _begin(self) -> Any:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        if self.bars is None:
+            columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self.bars = Progress(*columns, console=Console(file=self.stream), transient=True)
+            self.bars.start()
+        self.open += 1
+        return self.bars
+
+    def _end(self) -> None:
+        self.open -= 1
+        if self.open == 0 and self.bars is not None:
+            self.bars.stop()
+            self.bars = None

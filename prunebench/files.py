@@ -1,0 +1,184 @@
+"""Score and selection files: arrays without pickle, beside a ``.json`` card that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import read_npy, read_npz, write_npz
+from .errors import UserError
+from .harness import plain_numbers
+from .scoring import read_scores
+from .selecting import read_selection
+from .store import canonical, read_record
+from .types import Cost, Hard, Scores, Selection
+
+CARD = 1  # version of the card
+
+
+def save_scores(scores: Scores, path: str | Path) -> Path:
+    """``values`` (and ``keys`` where known) as ``.npz``, beside a ``.json`` card."""
+    arrays: dict[str, Any] = {"values": scores.values}
+    if scores.keys is not None:
+        arrays["keys"] = np.array(scores.keys)
+    numbers, extra = plain_numbers(scores.details)
+    arrays |= {f"details/{name}": array for name, array in extra.items()}
+    card = {
+        "kind": "scores",
+        **{name: getattr(scores, name) for name in ("scorer", "hard", "comparable", "fingerprint", "label_free", "id")},
+        "cost": asdict(scores.cost),
+        "details": numbers,
+    }
+    return _save(Path(path), arrays, card)
+
+
+def load_scores(path: str | Path, hard: Hard | None = None) -> Scores:
+    """Scores from a file of `save_scores`, an ``.npz`` with ``values``, a bare ``.npy``, or a store's card.
+
+    Raises:
+        UserError: no such file, damaged, or a file without a card and no ``hard``.
+    """
+    arrays, card = _load(Path(path), "scores", "values")
+    if hard is None and "hard" not in card:
+        raise UserError(f"{path} has no card that says which end is hard: give hard='high' or 'low' (--hard)")
+    values = np.asarray(arrays["values"])
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise UserError(f"{path} must hold (N,) numbers, got {values.dtype} of shape {values.shape}")
+    return Scores(
+        values=values.astype(np.float64),
+        hard=hard or card["hard"],
+        scorer=card.get("scorer", f"file {Path(path).name}"),
+        comparable=card.get("comparable", "set"),
+        keys=tuple(str(k) for k in arrays["keys"]) if "keys" in arrays else None,
+        fingerprint=card.get("fingerprint"),
+        details=_details(arrays, card),
+        cost=Cost(**card["cost"]) if "cost" in card else Cost(),
+        label_free=card.get("label_free"),
+        id=card.get("id"),
+    )
+
+
+def save_selection(selection: Selection, path: str | Path) -> Path:
+    """Sorted int64 positions as ``.npy`` (or ``.npz`` with keys and weights), beside a ``.json`` card."""
+    path = Path(path)
+    numbers, extra = plain_numbers(selection.details)
+    names = ("scorer", "selector", "keep", "seed", "size", "fingerprint", "label_free", "id")
+    card = {"kind": "selection", **{name: getattr(selection, name) for name in names}}
+    card |= {"cost": asdict(selection.cost), "details": numbers}
+    arrays: dict[str, Any] = {"indices": selection.indices}
+    if selection.keys is not None:
+        arrays["keys"] = np.array(selection.keys)
+    if selection.weights is not None:
+        arrays["weights"] = selection.weights
+    arrays |= {f"details/{name}": array for name, array in extra.items()}
+    return _save(path, arrays, card)
+
+
+def load_selection(path: str | Path) -> Selection:
+    """A selection from a file of `save_selection`, or from a store's card.
+
+    Raises:
+        UserError: no such file, damaged, or positions that are no selection.
+    """
+    arrays, card = _load(Path(path), "selection", "indices")
+    indices = np.asarray(arrays["indices"])
+    if indices.ndim != 1 or indices.dtype.kind not in "iu" or len(np.unique(indices)) != len(indices):
+        raise UserError(f"{path} must hold distinct (k,) integers, got {indices.dtype} of shape {indices.shape}")
+    if len(indices) and indices.min() < 0:
+        raise UserError(f"{path} holds the position {indices.min()}: positions start at 0")
+    order = np.argsort(indices)
+    weights = arrays.get("weights")
+    return Selection(
+        indices=indices[order].astype(np.int64),
+        scorer=card.get("scorer"),
+        selector=card.get("selector", "subset"),
+        keep=card.get("keep", float("nan")),
+        seed=card.get("seed", 0),
+        size=card.get("size", int(indices.max()) + 1 if len(indices) else 0),
+        weights=None if weights is None else np.asarray(weights, dtype=np.float64)[order],
+        keys=tuple(str(arrays["keys"][i]) for i in order) if "keys" in arrays else None,
+        fingerprint=card.get("fingerprint"),
+        details=_details(arrays, card),
+        cost=Cost(**card["cost"]) if "cost" in card else Cost(),
+        label_free=card.get("label_free"),
+        id=card.get("id"),
+    )
+
+
+def _details(arrays: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name.removeprefix("details/"): a for name, a in arrays.items() if name.startswith("details/")}
+    return {**card.get("details", {}), **found}
+
+
+def _save(path: Path, arrays: Mapping[str, Any], card: dict[str, Any]) -> Path:
+    main = next(iter(arrays))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".npy":
+            with path.open("wb") as stream:
+                np.save(stream, np.asarray(arrays[main]), allow_pickle=False)
+        else:
+            path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+            path.write_bytes(write_npz(arrays))
+        card["file_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        _card_of(path).write_text(json.dumps({"card": CARD, **card}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except OSError as failure:
+        raise UserError(f"cannot write {path} ({failure.strerror}): give a path that can be written") from None
+    return path
+
+
+def _card_of(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _load(path: Path, kind: str, main: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    if path.suffix == ".json":
+        return _from_store(path, kind)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    try:
+        arrays = {main: read_npy(path)} if path.suffix == ".npy" else read_npz(path)
+    except (ValueError, OSError) as damaged:
+        raise UserError(f"{path} cannot be read: {damaged}") from None
+    if main not in arrays:
+        raise UserError(f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}: an array named {main!r} is expected")
+    card: dict[str, Any] = {}
+    if _card_of(path).is_file():
+        card = _read_card(_card_of(path))
+        told = card.get("file_sha256")
+        if card.get("kind") != kind:
+            raise UserError(f"{_card_of(path)} is the card of {card.get('kind', 'something else')}, not of {kind}")
+        if told and told != hashlib.sha256(path.read_bytes()).hexdigest():
+            raise UserError(f"{path} is not the file that its card {_card_of(path).name} was written for")
+    return arrays, card
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError):
+        raise UserError(f"{path} is not a readable card") from None
+    if not isinstance(card, dict):
+        raise UserError(f"{path} is not a card")
+    return card
+
+
+def _from_store(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    folder = {"scores": "scores", "selection": "selections"}[kind]
+    record = read_record(folder, path)
+    found: Any = read_scores(record) if kind == "scores" else read_selection(record)
+    card = {name: getattr(found, name) for name in found.__dataclass_fields__ if name != "details"}
+    card |= {"cost": asdict(found.cost), "details": record.result["details"]}
+    return dict(record.arrays), json.loads(canonical({k: v for k, v in card.items() if _is_plain(v)}))
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, str, dict))

@@ -1,0 +1,57 @@
+"""How good is a subset, judged without the test split: a trial's training, tested on the whole training split."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .harness import Harness, hash_array
+from .seeds import seed_for
+from .store import Record
+from .trials import train_steps
+
+
+def judged(
+    harness: Harness, chosen: np.ndarray, weights: np.ndarray | None, rows: np.ndarray, score_seed: int
+) -> Record:
+    """The record of one judgement: reference model, the trial's recipe and budget, accuracy on ``rows`` (N,).
+
+    ``chosen`` (k,) and ``rows`` are in the harness's order; labels are those trained on, on both sides.
+    """
+    from .training import accuracy, predict, train
+
+    budget, steps, epochs = harness.budget
+    length = train_steps(harness.recipe, len(harness.train), len(chosen), budget, steps, epochs)
+    identity = {
+        **harness.conditions(),
+        "what": "judge",
+        "data": harness.dataset.fingerprint,
+        "chosen": hash_array(chosen),
+        "weights": None if weights is None else hash_array(weights),
+        "rows": hash_array(rows),
+        "reference": harness.reference_conditions(),
+        "steps": length,
+        "score_seed": score_seed,
+    }
+    if (record := harness.store.get("evidence", identity)) is not None:
+        return record
+    trained = train(
+        harness.train.images,
+        harness.train.labels,
+        len(harness.dataset.classes),
+        model=harness.reference,
+        recipe=harness.recipe,
+        seed=seed_for("judge", score_seed),
+        steps=length,
+        indices=chosen,
+        weights=weights,
+        device=harness.device,
+    )
+    logits = predict(trained.network, harness.train.images.take(rows), harness.device)
+    found, _ = accuracy(logits, harness.train.labels[rows], len(harness.dataset.classes))
+    result = {
+        "accuracy": float(found),
+        "seconds": trained.seconds,
+        "forward": trained.forward + len(rows),
+        "backward": trained.backward,
+    }
+    return harness.store.put("evidence", identity, result)

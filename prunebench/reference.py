@@ -1,0 +1,176 @@
+"""Reference trainings: made once, stored by content, shared by every scorer that watches them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import UserError
+from .harness import Harness, hash_array
+from .seeds import seed_for
+from .store import Record
+from .watching import STANDARD, Watched
+
+if TYPE_CHECKING:
+    from .models import Network
+
+
+@dataclass(eq=False)
+class Reference:
+    """One training of the reference network on the training split, or on some of it, or on other labels.
+
+    ``labels`` (N,) and ``indices`` (n,) are in the harness's order; ``epochs`` cuts the schedule, or lengthens it.
+    """
+
+    harness: Harness
+    seed: int
+    labels: np.ndarray | None = None
+    indices: np.ndarray | None = None
+    epochs: int | None = None
+    watched: Mapping[str, Watched] = field(default_factory=dict)
+
+    @property
+    def run_epochs(self) -> int:
+        return self.epochs or self.harness.epochs
+
+    @property
+    def schedule_epochs(self) -> int:
+        return max(self.run_epochs, self.harness.epochs)
+
+    def identity(self, what: str) -> dict[str, Any]:
+        """Of one thing this training leaves: no watch is part of the training's own identity."""
+        split = self.harness.dataset.train
+        given = self.labels is not None
+        return {
+            **self.harness.conditions(),
+            "data": split.images_fingerprint if given else split.fingerprint,
+            "labels": hash_array(self.labels) if given else None,
+            "indices": None if self.indices is None else hash_array(self.indices),
+            "reference": self.harness.reference_conditions(),
+            "epochs_run": self.run_epochs,
+            "schedule": self.schedule_epochs,
+            "seed": self.seed,
+            "what": what,
+        }
+
+    def _statistic_identity(self, name: str) -> dict[str, Any]:
+        return self.identity("history") | {"statistic": name, "definition": self.watched[name].definition}
+
+    def ensure(self) -> Record:
+        """The record of the training; it is run where it, or a statistic to be watched, is missing."""
+        store, identity = self.harness.store, self.identity("training")
+        if (record := self._standing()) is not None:
+            return record
+        with store.lock(f"training-{seed_for(*sorted(identity.items()))}"):
+            return self._standing() or self._train()
+
+    def _standing(self) -> Record | None:
+        store = self.harness.store
+        if any(store.get("evidence", self._statistic_identity(name)) is None for name in self.watched):
+            return None
+        if store.get("models", self.identity("network")) is None:
+            return None
+        return store.get("evidence", self.identity("training"))
+
+    def _train(self) -> Record:
+        from safetensors.torch import save_file
+
+        from .recorder import Recorder
+        from .training import train
+
+        h, store = self.harness, self.harness.store
+        n = len(h.train) if self.indices is None else len(self.indices)
+        scratch = store.scratch("reference")
+        watches = {name: (w.fn, w.at) for name, w in self.watched.items()}
+        recorder = Recorder(watches, n, self.run_epochs, scratch) if watches else None
+        trained = train(
+            h.train.images,
+            h.train.labels if self.labels is None else self.labels,
+            len(h.dataset.classes),
+            model=h.reference,
+            recipe=h.recipe,
+            seed=self.seed,
+            epochs=self.run_epochs,
+            schedule_epochs=self.schedule_epochs,
+            indices=self.indices,
+            device=h.device,
+            recorder=recorder,
+            progress=h.progress,
+        )
+        for name, path in (recorder.close() if recorder else {}).items():
+            identity = self._statistic_identity(name)
+            if store.get("evidence", identity) is None:
+                store.put("evidence", identity, {}, files={"history.npy": path}, provenance=h.provenance())
+        weights = scratch / "network.safetensors"
+        save_file({k: v.contiguous().cpu() for k, v in trained.network.state_dict().items()}, weights)
+        store.put("models", self.identity("network"), {}, files={"network": weights}, provenance=h.provenance())
+        shutil.rmtree(scratch, ignore_errors=True)
+        told = {
+            "seconds": trained.seconds,
+            "forward": trained.forward,
+            "backward": trained.backward,
+            "steps": trained.steps,
+            "train_loss": trained.train_loss,
+        }
+        return store.put("evidence", self.identity("training"), told, provenance=h.provenance())
+
+    def history(self, name: str) -> np.ndarray:
+        """(epochs, n) float32, copy-on-write map."""
+        from .arrays import map_npy
+
+        self.ensure()
+        record = self.harness.store.get("evidence", self._statistic_identity(name))
+        assert record is not None
+        return map_npy(record.file("history.npy"))
+
+    def network(self) -> Network:
+        """A fresh frozen copy, in evaluation mode, on the device."""
+        from safetensors.torch import load_file
+
+        from .models import build
+
+        self.ensure()
+        h = self.harness
+        record = h.store.get("models", self.identity("network"))
+        assert record is not None
+        network = build(h.reference, len(h.dataset.classes), h.dataset.image_size, seed=self.seed)
+        network.load_state_dict(load_file(record.file("network")))
+        return network.to(h.device).eval().requires_grad_(False)
+
+    def features(self) -> np.ndarray:
+        """(N, D) float32 of all N training pictures, without augmentation, copy-on-write map."""
+        from .arrays import map_npy
+        from .training import extract_features
+
+        store, identity = self.harness.store, self.identity("features")
+        record = store.get("evidence", identity)
+        if record is None:
+            found = extract_features(self.network(), self.harness.train.images, self.harness.device)
+            scratch = store.scratch("features")
+            np.save(scratch / "features.npy", found.cpu().numpy(), allow_pickle=False)
+            record = store.put("evidence", identity, {}, files={"features.npy": scratch / "features.npy"})
+            shutil.rmtree(scratch, ignore_errors=True)
+        return map_npy(record.file("features.npy"))
+
+
+def scoring_run(harness: Harness, score_seed: int, run: int, watched: Mapping[str, Watched] | None = None) -> Reference:
+    """Run r of scoring s: shared by all scorers of that scoring; always records the standard statistics."""
+    everything = {**STANDARD, **(watched or {})}
+    return Reference(harness, seed_for("reference", score_seed, run), watched=everything)
+
+
+def refuse_epoch_beyond(harness: Harness, epoch: Any, what: str) -> None:
+    """``epoch`` counts finished epochs; beyond E nothing is there, and this is said before anything trains.
+
+    Raises:
+        UserError: epoch > E, with both numbers.
+    """
+    if isinstance(epoch, int) and not 1 <= epoch <= harness.epochs:
+        raise UserError(
+            f"{what} asks for epoch {epoch}, the reference training has {harness.epochs} epochs: "
+            f"lower the option or raise --reference-epochs"
+        )

@@ -1,0 +1,376 @@
+"""Who offers what: installed plugins, one at a time, whole or not at all.
+
+A plugin that raises, exits, is too new, clashes or is misspelt is told by ``prunebench plugins`` and stops nobody else.
+Keys are ``distribution/name``; a bare name works while it is unique.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from . import hookspecs, spec
+from .errors import UserError
+from .hookspecs import Command, DatasetEntry, Scorer, Selector
+
+CORE = "prunebench"  # the distribution whose plugins are always on
+VALUES = (
+    *("images", "labels", "classes", "seeds", "history", "held_out", "device", "generator", "progress"),
+    *("hardness", "budget", "details"),
+)
+FUNCTIONS = (
+    *("features", "network", "embeddings", "neighbours", "score", "observe", "judge", "stored", "blocks"),
+    "inner",
+)
+SELECTOR_ONLY = ("hardness", "budget", "details", "inner")
+LABELLED = ("labels", "history", "features", "network", "judge")  # naming one of these reaches labels
+DEPENDS = ("score", "observe")  # label-free as long as what is called is
+
+_KINDS: dict[str, type] = {"scorer": Scorer, "selector": Selector, "dataset": DatasetEntry, "command": Command}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point of the group ``prunebench``."""
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    problem: str = ""  # empty: loaded
+    skipped: bool = False  # left out by the user
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record with the plugin that offers it and, where the file tells, its signature."""
+
+    kind: str
+    record: Any
+    plugin: Plugin
+    signature: spec.Signature | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.plugin.distribution}/{self.record.name}"
+
+    @property
+    def definition(self) -> int | str:
+        """What identity holds of the method's version: its own number, else its distribution's version."""
+        declared = getattr(self.record, "definition", None)
+        return self.plugin.version if declared is None else declared
+
+    def call_signature(self) -> spec.Signature:
+        """The signature; resolves the function where the file could not tell.
+
+        Raises:
+            UserError: the function cannot be imported, or breaks the rules for methods.
+        """
+        if self.signature is not None:
+            return self.signature
+        try:
+            found = spec.signature_of(self.function())
+            assert found is not None
+            check_inputs(self.kind, self.record.name, found)
+        except ValueError as wrong:
+            raise UserError(f"{self.key} of {self.plugin.distribution} {self.plugin.version}: {wrong}") from None
+        return found
+
+    def function(self) -> Any:
+        """The function itself, imported now.
+
+        Raises:
+            UserError: it cannot be imported.
+        """
+        try:
+            return spec.resolve(self.record.fn)
+        except (ImportError, LookupError) as missing:
+            raise UserError(
+                f"{self.key} of {self.plugin.distribution} {self.plugin.version} cannot be loaded: {missing}"
+            ) from missing
+
+
+@dataclass(frozen=True)
+class Method:
+    """A scorer or selector with its options: what a text stands for."""
+
+    entry: Entry
+    options: Mapping[str, Any]
+    inner: Method | None = None
+
+    @property
+    def text(self) -> str:
+        """Canonical: full key, every option in signature order."""
+        return spec.write(self.entry.key, self.options, self.inner.text if self.inner else None)
+
+    @property
+    def label(self) -> str:
+        """For people: the bare name and only the options that differ from their defaults."""
+        defaults = self.entry.call_signature().options
+        changed = {k: v for k, v in self.options.items() if v != defaults[k]}
+        if not changed and self.inner is None:
+            return self.entry.record.name
+        return spec.write(self.entry.record.name, changed, self.inner.label if self.inner else None)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.entry.call_signature().inputs
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a record's identity holds of the method."""
+        found: dict[str, Any] = {"text": self.text, "definition": self.entry.definition}
+        if self.inner:
+            found["inner"] = self.inner.identity
+        return found
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """All that is named, by this method and the one inside it."""
+        return tuple(dict.fromkeys((*self.inputs, *(self.inner.needs if self.inner else ()))))
+
+    @property
+    def label_free(self) -> str:
+        """``yes``, ``no``, or ``depends`` on what it calls."""
+        if any(name in LABELLED for name in self.needs):
+            return "no"
+        return "depends" if any(name in DEPENDS for name in self.needs) else "yes"
+
+
+@dataclass
+class Registry:
+    """All that is offered, by kind and key."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    entries: dict[str, dict[str, Entry]] = field(default_factory=lambda: {kind: {} for kind in _KINDS})
+
+    def add(self, plugin: Plugin, module: Any) -> None:
+        """Take a plugin whole, or note its problem and take nothing.
+
+        Raises:
+            Exception: whatever was wrong, when ``PRUNEBENCH_STRICT_PLUGINS=1``.
+        """
+        try:
+            found = [e for kind in _KINDS for e in _entries(kind, plugin, module)]
+            self._refuse_clashes(found)
+        except (Exception, SystemExit) as problem:
+            self.problem(plugin, problem)
+            return
+        self.plugins.append(plugin)
+        for entry in found:
+            self.entries[entry.kind][entry.key] = entry
+
+    def problem(self, plugin: Plugin, problem: BaseException) -> None:
+        if os.environ.get("PRUNEBENCH_STRICT_PLUGINS") == "1":
+            raise problem
+        told = f"exits when imported ({problem.code})" if isinstance(problem, SystemExit) else _one_line(problem)
+        self.plugins.append(Plugin(plugin.name, plugin.distribution, plugin.version, plugin.module, told))
+
+    def _refuse_clashes(self, found: Sequence[Entry]) -> None:
+        seen = {(e.kind, key) for kind in _KINDS for key, e in self.entries[kind].items()}
+        for entry in found:
+            if (entry.kind, entry.key) in seen:
+                raise ValueError(f"offers the {entry.kind} {entry.key} a second time")
+            seen.add((entry.kind, entry.key))
+
+    def find(self, kind: str, name: str, distribution: str | None = None) -> Entry:
+        """The one entry of that kind and name.
+
+        Raises:
+            UserError: there is none (near names are suggested), or several packages offer it.
+        """
+        entries = self.entries[kind]
+        if distribution:
+            if f"{distribution}/{name}" in entries:
+                return entries[f"{distribution}/{name}"]
+            raise UserError(f"{distribution} offers no {kind} {name!r}: see `prunebench ls`")
+        found = [e for e in entries.values() if e.record.name == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            keys = " and ".join(sorted(e.key for e in found))
+            raise UserError(f"{len(found)} packages offer a {kind} {name!r}: say which, {keys}")
+        raise UserError(f"there is no {kind} {name!r}{self._way_out(kind, name)}")
+
+    def _way_out(self, kind: str, name: str) -> str:
+        for plugin in self.plugins:
+            if plugin.problem and name.lower() in f"{plugin.name} {plugin.distribution}".lower():
+                return f": the plugin {plugin.name} of {plugin.distribution} could not be loaded ({plugin.problem})"
+        if name == "drd":
+            return ": it is a package of its own, `pip install prunebench-drd` (in a clone: pip install -e plugins/drd)"
+        return spec.near(name, {e.record.name for e in self.entries[kind].values()}) or ": see `prunebench ls`"
+
+    def method(self, kind: str, text: str) -> Method:
+        """The scorer or selector that a text stands for, options bound.
+
+        Raises:
+            UserError: unknown name or option, wrong type, or a combinator without its inner selector.
+        """
+        return self._bind(kind, spec.parse(text))
+
+    def _bind(self, kind: str, wanted: spec.Spec) -> Method:
+        entry = self.find(kind, wanted.name, wanted.distribution)
+        signature = entry.call_signature()
+        options = spec.bind(signature.options, wanted.options, f"the {kind} {entry.record.name}")
+        if "inner" not in signature.inputs:
+            if wanted.inner is not None:
+                raise UserError(f"the {kind} {entry.record.name} takes no other method inside")
+            return Method(entry, options)
+        if wanted.inner is None:
+            raise UserError(f"{entry.record.name} needs a selector inside, for example {entry.record.name}(ccs)")
+        inner = self._bind(kind, wanted.inner)
+        if inner.entry.record.ranks == "class" and "labels" in signature.inputs:
+            raise UserError(
+                f"{inner.entry.record.name} works class by class already: use it without {entry.record.name}"
+            )
+        return Method(entry, options, inner)
+
+    def dataset(self, text: str) -> tuple[Entry, dict[str, Any]]:
+        """The loader that a text stands for, and its options."""
+        wanted = spec.parse(text)
+        entry = self.find("dataset", wanted.name, wanted.distribution)
+        options = {k: v for k, v in entry.call_signature().options.items() if k not in ("download", "image_size")}
+        return entry, spec.bind(options, wanted.options, f"the data set {entry.record.name}")
+
+
+def check_inputs(kind: str, name: str, signature: spec.Signature) -> None:
+    """Refuse what no method may name.
+
+    Raises:
+        ValueError: an unknown input (near ones are suggested), or an option that bears the name of an input.
+    """
+    allowed = [*VALUES, *FUNCTIONS]
+    if kind == "scorer":
+        allowed = [x for x in allowed if x not in SELECTOR_ONLY]
+    for given in signature.inputs:
+        if given not in allowed:
+            raise ValueError(f"{name} names {given!r}, which a {kind} is not given{spec.near(given, allowed)}")
+    for option in signature.options:
+        if option in (*VALUES, *FUNCTIONS):
+            raise ValueError(f"option {option!r} of {name} bears the name of an input: call it something else")
+
+
+def _entries(kind: str, plugin: Plugin, module: Any) -> Iterable[Entry]:
+    hook = f"prunebench_{kind}s"
+    manager = pluggy.PluginManager("prunebench")
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    _refuse_misspelt(manager, module)
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        for record in implementation.function():
+            yield _entry(kind, record, plugin)
+
+
+def _refuse_misspelt(manager: pluggy.PluginManager, module: Any) -> None:
+    known = [name for name in vars(hookspecs) if name.startswith("prunebench_")]
+    for name in dir(module):
+        if name not in known and manager.parse_hookimpl_opts(module, name) is not None:
+            raise ValueError(f"has a hook {name!r} that prunebench does not know{spec.near(name, known)}")
+
+
+def _entry(kind: str, record: Any, plugin: Plugin) -> Entry:
+    if not isinstance(record, _KINDS[kind]):
+        raise TypeError(
+            f"prunebench_{kind}s returned a {type(record).__name__}, expected {_KINDS[kind].__name__} records"
+        )
+    if not spec.is_name(str(record.name)):
+        raise ValueError(f"the name {record.name!r} may have letters, digits and -_. only, at most 64")
+    _refuse_wrong_fields(kind, record)
+    signature = spec.signature_of(record.fn) if kind != "command" else None
+    if signature is not None and kind in ("scorer", "selector"):
+        check_inputs(kind, record.name, signature)
+    return Entry(kind, record, plugin, signature)
+
+
+def _refuse_wrong_fields(kind: str, record: Any) -> None:
+    choices = {
+        "scorer": {"hard": ("high", "low"), "comparable": ("set", "class"), "watch_at": ("presentation", "epoch_end")},
+        "selector": {"ranks": ("set", "class", "none")},
+    }
+    for name, allowed in choices.get(kind, {}).items():
+        if getattr(record, name) not in allowed:
+            raise ValueError(
+                f"{record.name}: {name} must be one of {', '.join(allowed)}, got {getattr(record, name)!r}"
+            )
+
+
+def _too_new(distribution: importlib.metadata.Distribution | None) -> str:
+    """The distribution's own requirement on prunebench, where the installed one does not meet it."""
+    needs = [r for r in (distribution.requires if distribution else None) or () if r.startswith(CORE)]
+    if not needs:
+        return ""
+    from packaging.requirements import Requirement
+
+    have = importlib.metadata.version(CORE)
+    for text in needs:
+        requirement = Requirement(text)
+        if requirement.name == CORE and not requirement.specifier.contains(have, prereleases=True):
+            return f"needs {text}, this is prunebench {have}"
+    return ""
+
+
+def _one_line(problem: BaseException) -> str:
+    return " ".join(f"{type(problem).__name__}: {problem}".split())[:500]
+
+
+def collect(
+    modules: Sequence[tuple[Plugin, ModuleType]] = (), installed: bool = True, without: Sequence[str] = ()
+) -> Registry:
+    """Load the plugins: those installed (allow list ``PRUNEBENCH_PLUGINS``, less ``without``) and those given."""
+    registry = Registry()
+    points = importlib.metadata.entry_points(group="prunebench") if installed else ()
+    for point in sorted(
+        points, key=lambda p: (p.dist is None or p.dist.name != CORE, p.dist.name if p.dist else "", p.name)
+    ):
+        name, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "0")
+        plugin = Plugin(point.name, name, version, point.value)
+        if _left_out(plugin, without):
+            registry.plugins.append(Plugin(point.name, name, version, point.value, skipped=True))
+            continue
+        try:
+            if too_new := _too_new(point.dist):
+                raise ValueError(too_new)
+            module = point.load()
+        except (Exception, SystemExit) as problem:
+            registry.problem(plugin, problem)
+            continue
+        registry.add(plugin, module)
+    for plugin, module in modules:
+        registry.add(plugin, module)
+    return registry
+
+
+def _left_out(plugin: Plugin, without: Sequence[str]) -> bool:
+    names = {plugin.name, plugin.distribution}
+    if plugin.distribution == CORE:
+        return False
+    allowed = os.environ.get("PRUNEBENCH_PLUGINS")
+    if allowed is not None and not names & {name.strip() for name in allowed.split(",")}:
+        return True
+    return bool(names & set(without))
+
+
+@lru_cache(maxsize=1)
+def _installed(without: tuple[str, ...], allowed: str | None) -> Registry:
+    return collect(without=without)
+
+
+_without: tuple[str, ...] = ()
+
+
+def leave_out(names: Sequence[str]) -> None:
+    """``--no-plugin``: from now on `installed` loads nothing of these plugins or distributions."""
+    global _without
+    _without = tuple(names)
+
+
+def installed() -> Registry:
+    """The registry of this process, loaded once."""
+    return _installed(_without, os.environ.get("PRUNEBENCH_PLUGINS"))

@@ -1,0 +1,335 @@
+"""What the commands print: steps as they are done, the leaderboard, and where everything lies."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from . import interop
+from . import registry as plugins
+from .arrays import read_npy, read_npz
+from .errors import CellError, UserError, VerifyError
+from .files import load_scores, load_selection, save_scores, save_selection
+from .harness import Harness
+from .run import Cell, Plan, cell_id, cells, note_failure, open_harness
+from .store import Store
+from .trials import Trial, run_trial
+from .types import Scores, Selection, TrialResult
+
+
+def say(text: str = "") -> None:
+    """To standard error: standard output is for results."""
+    click.echo(text, err=True)
+
+
+def run_and_report(plan: Plan, jobs: int | None, as_json: bool) -> int:
+    """Run, print the leaderboard, say where the records lie; the number of failed cells."""
+    from .leaderboard import board
+
+    harness = open_harness(plan)
+    wanted = cells(plan, harness)
+    describe_plan(plan, harness, wanted)
+    started, results = time.monotonic(), []
+    for result in results_of(plan, harness, jobs or default_jobs(plan)):
+        results.append(result)
+        say(line(result, len(results), len(wanted), time.monotonic() - started))
+    mine = {cell_id(harness, plan, cell) for cell in wanted}
+    failures = [f for f in harness.store.failures() if f["id"] in mine]
+    print_board(board(results, failures, labels=label), "json" if as_json else "table", None)
+    for failure in failures:
+        say(f"failed: {failure['scorer'] or '-'} x {failure['selector']}, keep {failure['keep']:g}: {failure['error']}")
+    if not as_json:
+        say_where(harness, results)
+    return len(failures)
+
+
+def default_jobs(plan: Plan) -> int:
+    """Cores // threads, at least 1."""
+    import os
+
+    return max(1, (os.cpu_count() or 1) // plan.threads)
+
+
+def results_of(plan: Plan, harness: Harness, jobs: int) -> Iterator[TrialResult]:
+    """In this process, or in worker processes where there is more than one job; the records are the same."""
+    if jobs > 1:
+        from .executors import run_jobs
+
+        yield from run_jobs(plan, harness, jobs)
+        return
+    from .run import attempt
+
+    for cell in cells(plan, harness):
+        result = attempt(harness, plan, cell)
+        if result is not None:
+            yield result
+
+
+def describe_plan(plan: Plan, harness: Harness, wanted: Sequence[Cell]) -> None:
+    data = harness.dataset
+    say(
+        f"{data.name}: {len(data.train)} training and {len(data.test)} test pictures of {data.image_size} px, "
+        f"{len(data.classes)} classes"
+    )
+    say(f"{len(wanted)} trainings; records in {plan.store}/ (a repeated or interrupted run goes on from them)")
+
+
+def line(result: TrialResult, number: int, total: int, seconds: float) -> str:
+    """One finished cell."""
+    method = f"{label('scorer', result.scorer)} x " if result.scorer else ""
+    return (
+        f"[{number:>{len(str(total))}}/{total}] {seconds:6.1f} s  {method}{label('selector', result.selector)} "
+        f"keep {result.keep:g} ({result.examples}), {result.model}, seed {result.seed}: {100 * result.accuracy:.2f} %"
+    )
+
+
+def label(kind: str, text: str) -> str:
+    """A method's canonical text as people write it: bare name, options that differ from the defaults."""
+    if text in ("full", "subset"):
+        return text
+    try:
+        return plugins.installed().method(kind, text).label
+    except UserError:  # a record of a plugin that is not installed here
+        return text
+
+
+def print_board(found: Any, form: str, out: Path | None) -> None:
+    from .leaderboard.formats import render
+
+    text = render(found, form)
+    if out is None:
+        click.echo(text)
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as failure:
+        raise UserError(f"cannot write {out} ({failure.strerror})") from None
+    say(f"written: {out}")
+
+
+def say_where(harness: Harness, results: Sequence[TrialResult]) -> None:
+    """Where the records and the subset files lie."""
+    root = harness.store.root
+    say(f"records: {root}/trials, {root}/scores, {root}/selections (checked by `prunebench verify {root}`)")
+    shown = set()
+    for result in results:
+        card = root / "selections" / f"{result.selection}.json"
+        if result.scorer and result.seed == 0 and card.exists() and card not in shown:
+            shown.add(card)
+            method = f"{label('scorer', result.scorer)} x {label('selector', result.selector)}"
+            say(f"subset: {method} keep {result.keep:g}: {card}")
+    if shown:
+        say('load one: prunebench.load_selection("….json").subset(your_dataset)')
+
+
+def dry_run(plan: Plan, as_json: bool) -> None:
+    """The cells of a plan; those whose baseline or full trial stands are marked."""
+    harness = open_harness(plan)
+    rows = [{**asdict(cell), "noted_failure": _failed(harness, plan, cell)} for cell in cells(plan, harness)]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        scorer = f"{row['scorer']} x " if row["scorer"] else ""
+        failed = "  (failed before)" if row["noted_failure"] else ""
+        click.echo(f"{scorer}{row['selector']} keep {row['keep']:g}, {row['model']}, seed {row['seed']}{failed}")
+    click.echo(f"{len(rows)} trainings")
+
+
+def _failed(harness: Harness, plan: Plan, cell: Cell) -> bool:
+    return (harness.store.root / "failures" / f"{cell_id(harness, plan, cell)}.json").exists()
+
+
+# -- score, select, train ---------------------------------------------------------------------------------------------
+
+
+def score_dataset(plan: Plan, score_seed: int, out: Path | None) -> None:
+    """Score, print the card's essentials, save where asked."""
+    from .blocks import ShardDone
+    from .scoring import score
+
+    harness = open_harness(replace(plan, shard=None))
+    harness.shard = plan.shard
+    method = harness.registry.method("scorer", plan.scorers[0])
+    try:
+        found = _as_cell(lambda: score(harness, method, score_seed))
+    except ShardDone as part:
+        click.echo(f"{part}; run the other shards on the same --store")
+        return
+    _tell_scores(found, out)
+
+
+def score_from_log(scorer: str, file: Path, out: Path) -> None:
+    """A dynamics score of recorded logits: ``logits (E, N, C)`` or ``(R, E, N, C)`` and ``labels (N,)``."""
+    if not file.is_file():
+        raise UserError(f"there is no file {file}")
+    try:
+        arrays = read_npz(file)
+    except (ValueError, OSError) as damaged:
+        raise UserError(f"{file} cannot be read: {damaged}") from None
+    missing = [name for name in ("logits", "labels") if name not in arrays]
+    if missing:
+        raise UserError(f"{file} holds {', '.join(sorted(arrays)) or 'nothing'}, `{missing[0]}` is missing")
+    found = _as_cell(lambda: interop.score_log(scorer, arrays["logits"], arrays["labels"]))
+    if "keys" in arrays:
+        found = replace(found, keys=tuple(str(key) for key in arrays["keys"]))
+    _tell_scores(found, out)
+
+
+def _as_cell(compute: Any) -> Any:
+    """An unexpected failure of the only cell of a command is that cell's."""
+    from .errors import PrunebenchError
+    from .run import describe
+
+    try:
+        return compute()
+    except PrunebenchError:
+        raise
+    except Exception as failure:
+        raise CellError(describe(failure)) from failure
+
+
+def _tell_scores(scores: Scores, out: Path | None) -> None:
+    low, middle, high = np.quantile(scores.values, [0, 0.5, 1])
+    click.echo(
+        f"{label('scorer', scores.scorer)}: {len(scores)} scores, lowest {low:.6g}, median {middle:.6g}, "
+        f"highest {high:.6g}, {scores.hard} = hard"
+    )
+    for name, value in scores.details.items():
+        if not isinstance(value, np.ndarray):
+            click.echo(f"  {name}: {value}")
+    if out is not None:
+        click.echo(f"written: {save_scores(scores, out)}")
+
+
+def select_from_file(
+    file: Path,
+    selector: str,
+    keep: float,
+    out: Path,
+    hard: Any,
+    labels: Path | None,
+    dataset: str | None,
+    data_root: str,
+    given: tuple[str, ...],
+    seed: int,
+    **harness_options: Any,
+) -> None:
+    """Select from a score file, alone or (``--dataset``) on the harness, and write the index file."""
+    scores = load_scores(file, hard)
+    if dataset is not None:
+        plan = Plan(dataset=dataset, data_root=data_root, **harness_options)
+        found = _select_on_dataset(plan, scores, selector, keep, seed)
+    else:
+        things = {name: _given(path) for name, _, path in (part.partition("=") for part in given)}
+        y = None if labels is None else _array(labels)
+        found = _as_cell(lambda: interop.select(selector, scores, keep=keep, labels=y, given=things, seed=seed))
+    written = save_selection(found, out)
+    click.echo(f"{label('selector', found.selector)}: kept {len(found)} of {found.size}; written: {written}")
+
+
+def _select_on_dataset(plan: Plan, scores: Scores, selector: str, keep: float, seed: int) -> Selection:
+    from .selecting import fitting, select
+
+    harness = open_harness(plan)
+    method = fitting(harness.registry, harness.registry.method("selector", selector), scores.comparable)
+    if scores.keys is not None and scores.keys != harness.dataset.train.keys:
+        raise UserError(f"these scores name other examples than {harness.dataset.name}, or in another order")
+    return _as_cell(lambda: select(harness, scores, method, keep, seed, seed % harness.score_seeds))
+
+
+def _given(path: str) -> Any:
+    if not path:
+        raise UserError("--given is NAME=FILE, for example --given features=features.npy")
+    file = Path(path)
+    return load_scores(file) if file.suffix == ".npz" and file.with_suffix(".json").exists() else _array(file)
+
+
+def _array(file: Path) -> np.ndarray:
+    if not file.is_file():
+        raise UserError(f"there is no file {file}")
+    try:
+        if file.suffix == ".npz":
+            return next(iter(read_npz(file).values()))
+        return read_npy(file)
+    except (ValueError, OSError, StopIteration) as damaged:
+        raise UserError(f"{file} cannot be read: {damaged}") from None
+
+
+def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
+    """Train every model and seed on an index file; the number of failed cells."""
+    from .leaderboard import board
+
+    given = load_selection(subset)
+    harness = open_harness(plan)
+    selection = _fitted(given, harness, subset)
+    results, failures = [], 0
+    for model in plan.models:
+        for seed in range(plan.seeds):
+            trial = Trial(model, seed, plan.budget, plan.steps, plan.epochs)
+            try:
+                results.append(_as_cell(lambda: run_trial(harness, trial, selection, None, 0)))  # noqa: B023
+                say(line(results[-1], len(results), len(plan.models) * plan.seeds, 0.0))
+            except CellError as failure:
+                failures += 1
+                note_failure(harness, plan, Cell(None, "subset", selection.keep, model, seed), failure)
+    print_board(board(results, (), labels=label), "json" if as_json else "table", None)
+    return failures
+
+
+def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
+    """An index file as a selection of this data set: in range, of this data set where it says of which it is."""
+    n = len(harness.dataset.train)
+    if not len(given):
+        raise UserError(f"{file} keeps no example")
+    if given.indices.max() >= n:
+        raise UserError(
+            f"{file} keeps position {given.indices.max()}, {harness.dataset.name} has positions 0 to {n - 1}"
+        )
+    if given.fingerprint not in (None, harness.dataset.fingerprint):
+        raise UserError(
+            f"{file} is a selection of another data set (fingerprint {given.fingerprint[:12]}, "
+            f"{harness.dataset.name} has {harness.dataset.fingerprint[:12]})"
+        )
+    return replace(given, scorer=None, selector="subset", keep=len(given) / n, size=n, id=None, label_free=False)
+
+
+def leaderboard_of(stores: Sequence[Path], group_by: Sequence[str], form: str, out: Path | None) -> None:
+    """The leaderboard of stores, printed or written."""
+    from .leaderboard import leaderboard
+
+    for store in stores:
+        if not store.is_dir():
+            raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
+    found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label)
+    print_board(found, form, out)
+
+
+def check(name: str) -> None:
+    """Run the conformance checks, one line each."""
+    from .listing import entries_named
+    from .testing import checks
+
+    failed = 0
+    for entry in entries_named(name, kinds=("scorer", "selector")):
+        click.echo(f"{entry.kind} {entry.key}")
+        for title, run_check in checks(entry):
+            try:
+                run_check()
+                click.echo(f"  ok      {title}")
+            except AssertionError as wrong:
+                failed += 1
+                click.echo(f"  FAILED  {title}: {wrong}")
+            except Exception as wrong:
+                failed += 1
+                click.echo(f"  FAILED  {title}: {type(wrong).__name__}: {wrong}")
+    if failed:
+        raise VerifyError(f"{failed} checks failed for {name}")

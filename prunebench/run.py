@@ -1,0 +1,263 @@
+"""The program on one screen: score, select, train, report."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from . import registry as plugins
+from .datasets.loading import load
+from .errors import MethodError, PrunebenchError, StoreError, UserError
+from .harness import Harness, Progress, silent
+from .models import canonical
+from .presets import preset
+from .reference import refuse_epoch_beyond
+from .scoring import score
+from .selecting import fitting, select
+from .store import Store, identify
+from .trials import Trial, everything, run_trial
+from .types import Scores, TrialResult
+
+log = logging.getLogger("prunebench")
+BASELINES: tuple[tuple[None, str], ...] = ((None, "full"), (None, "balanced"), (None, "random"))  # always on the board
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``prunebench run`` is asked for; the defaults are the command's."""
+
+    scorers: tuple[str, ...] = ()
+    selectors: tuple[str, ...] = ()  # the grid is scorers x selectors
+    methods: tuple[str, ...] = ()  # presets, beside the grid
+    dataset: str = "digits"
+    data_root: str = "data"
+    image_size: int | None = None
+    keep: tuple[float, ...] = (0.05, 0.2)
+    models: tuple[str, ...] = ("resnet18",)
+    seeds: int = 3
+    score_seeds: int = 1
+    reference: str = "resnet18"
+    reference_epochs: int | None = None
+    budget: str = "steps"
+    steps: int | None = None
+    epochs: int | None = None
+    threads: int = 2
+    device: str = "auto"
+    track: str = "open"
+    store: str = "runs"
+    shard: tuple[int, int] | None = None
+    fail_fast: bool = False
+    download: bool = False
+    no_plugin: tuple[str, ...] = ()
+    progress: Progress = field(default=silent, compare=False)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trained network to be: a method at a keep ratio, a model and a seed."""
+
+    scorer: str | None
+    selector: str
+    keep: float
+    model: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.scorer or '-'} x {self.selector}, keep {self.keep:g}, {self.model}, seed {self.seed}"
+
+
+def run(plan: Plan) -> Iterator[TrialResult]:
+    """Every cell of the plan: what stands in the store is read, the rest is computed and stored.
+
+    A cell that fails is noted in the store and the others go on; with ``fail_fast`` its error is raised.
+
+    Raises:
+        UserError: what the user must change, before any cell starts.
+        StoreError: the store cannot be written.
+    """
+    harness = open_harness(plan)
+    for cell in cells(plan, harness):
+        result = attempt(harness, plan, cell)
+        if result is not None:
+            yield result
+
+
+def run_cell(harness: Harness, plan: Plan, cell: Cell) -> TrialResult:
+    """Score, select, train and test."""
+    trial = Trial(cell.model, cell.seed, plan.budget, plan.steps, plan.epochs)
+    score_seed = cell.seed % plan.score_seeds
+    if cell.selector == "full":
+        return run_trial(harness, trial, everything(harness), None, score_seed)
+    selector = harness.registry.method("selector", cell.selector)
+    scores = scored(harness, cell.scorer, score_seed) if cell.scorer else None
+    selector = fitting(harness.registry, selector, scores.comparable if scores else "set")
+    selection = select(harness, scores, selector, cell.keep, cell.seed, score_seed)
+    return run_trial(harness, trial, selection, scores, score_seed)
+
+
+def scored(harness: Harness, text: str, score_seed: int) -> Scores:
+    """The scores of a scorer, made once per process; one that failed is not tried again in this process."""
+    name = f"scores {text} {score_seed}"
+    if name not in harness.cache:
+        try:
+            harness.cache[name] = score(harness, harness.registry.method("scorer", text), score_seed)
+        except PrunebenchError as failure:
+            harness.cache[name] = failure
+    if isinstance(harness.cache[name], PrunebenchError):
+        raise harness.cache[name]
+    return harness.cache[name]
+
+
+def attempt(harness: Harness, plan: Plan, cell: Cell) -> TrialResult | None:
+    """`run_cell`, a failure noted in the store."""
+    id = cell_id(harness, plan, cell)
+    try:
+        result = run_cell(harness, plan, cell)
+    except StoreError:
+        raise
+    except Exception as failure:
+        note_failure(harness, plan, cell, failure)
+        if plan.fail_fast:
+            raise failure if isinstance(failure, PrunebenchError) else MethodError(describe(failure)) from failure
+        return None
+    harness.store.forget_failure(id)
+    return result
+
+
+def note_failure(harness: Harness, plan: Plan, cell: Cell, failure: BaseException) -> None:
+    """Say in the store and in the log why a cell has no number."""
+    log.error("failed: %s: %s", cell.name, describe(failure))
+    noted = {
+        "error": describe(failure),
+        "notes": list(getattr(failure, "__notes__", [])),
+        "dataset": harness.dataset.name,
+        "fingerprint": harness.dataset.fingerprint,
+        "train_budget": plan.budget,
+        **{name: getattr(cell, name) for name in ("scorer", "selector", "keep", "model", "seed")},
+        "provenance": harness.provenance(),
+    }
+    harness.store.note_failure(cell_id(harness, plan, cell), noted)
+
+
+def describe(failure: BaseException) -> str:
+    """One line: the sentence of our own errors, kind and message of others."""
+    told = str(failure) if isinstance(failure, PrunebenchError) else f"{type(failure).__name__}: {failure}"
+    return " ".join(told.split())[:2000]
+
+
+def cell_id(harness: Harness, plan: Plan, cell: Cell) -> str:
+    """The name of a cell's failure note."""
+    asked: dict[str, Any] = {name: getattr(cell, name) for name in ("scorer", "selector", "keep", "model", "seed")}
+    asked |= {"data": harness.dataset.fingerprint, "image_size": harness.dataset.image_size, "budget": plan.budget}
+    asked |= {"steps": plan.steps, "epochs": plan.epochs, **harness.reference_conditions(), **harness.conditions()}
+    return identify("failures", asked)
+
+
+def open_harness(plan: Plan) -> Harness:
+    """Everything that can be seen to be wrong before a cell starts is said here.
+
+    Raises:
+        UserError: conflicting options, unknown names, missing data.
+    """
+    refuse_conflicts(plan)
+    plugins.leave_out(plan.no_plugin)
+    registry = plugins.installed()
+    for model in (*plan.models, plan.reference):
+        canonical(model)
+    for scorer, selector in pairs(plan):
+        if scorer:
+            registry.method("scorer", scorer)
+        if selector != "full":
+            registry.method("selector", selector)
+    dataset = load(registry, plan.dataset, Path(plan.data_root), image_size=plan.image_size, download=plan.download)
+    harness = Harness(
+        dataset,
+        Store(plan.store),
+        registry,
+        reference=plan.reference,
+        reference_epochs=plan.reference_epochs,
+        score_seeds=plan.score_seeds,
+        threads=plan.threads,
+        device_name=plan.device,
+        track=plan.track,
+        budget=(plan.budget, plan.steps, plan.epochs),
+        progress=plan.progress,
+    )
+    for scorer, _ in pairs(plan):
+        if scorer:
+            method = registry.method("scorer", scorer)
+            refuse_epoch_beyond(harness, method.options.get("epoch"), method.label)
+    return harness
+
+
+def refuse_conflicts(plan: Plan) -> None:
+    """Raises:
+    UserError: options that contradict each other or lie out of range.
+    """
+    if plan.budget not in ("steps", "epochs"):
+        raise UserError(f"--budget must be steps or epochs, got {plan.budget!r}")
+    if plan.steps is not None and plan.budget != "steps":
+        raise UserError("--steps needs --budget steps")
+    if plan.epochs is not None and plan.budget != "epochs":
+        raise UserError("--epochs needs --budget epochs")
+    for keep in plan.keep:
+        if not 0 < keep <= 1:
+            raise UserError(f"--keep must lie in (0, 1], got {keep:g}")
+    counts = ("seeds", "score_seeds", "threads", "steps", "epochs", "reference_epochs", "image_size")
+    for name in counts:
+        value = getattr(plan, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    if plan.threads > 4 * (os.cpu_count() or 1):
+        raise UserError(f"--threads {plan.threads} is more than four times this machine's {os.cpu_count()} cores")
+    if bool(plan.scorers) != bool(plan.selectors) and not _needs_no_scorer(plan):
+        missing = "--selector" if plan.scorers else "--scorer"
+        raise UserError(f"{missing} is missing: a run needs both, for example --scorer drd --selector bws")
+
+
+def _needs_no_scorer(plan: Plan) -> bool:
+    registry = plugins.installed()
+    return not plan.scorers and all(
+        registry.method("selector", text).entry.record.ranks == "none" for text in plan.selectors
+    )
+
+
+def pairs(plan: Plan) -> list[tuple[str | None, str]]:
+    """(scorer, selector) texts: the baselines, the grid, the presets; each once."""
+    registry, found = plugins.installed(), list[tuple[str | None, str]](BASELINES)
+    asked: list[tuple[str | None, str]] = [
+        *product(plan.scorers or (None,), plan.selectors),
+        *map(preset, plan.methods),
+    ]
+    for scorer, selector in asked:
+        method = registry.method("selector", selector)
+        if method.entry.record.ranks == "none":
+            scorer = None  # run once, not once per scorer
+        if (scorer, selector) not in found:
+            found.append((scorer, selector))
+    return found
+
+
+def cells(plan: Plan, harness: Harness) -> list[Cell]:
+    """All cells, baselines first; with ``shard`` (i, n) those of rank i modulo n in the order of their ids."""
+    found = []
+    for (scorer, selector), model in product(pairs(plan), plan.models):
+        for keep in (1.0,) if selector == "full" else plan.keep:
+            found += [Cell(scorer, selector, keep, model, seed) for seed in range(plan.seeds)]
+    if plan.shard is None:
+        return found
+    i, n = plan.shard
+    ranked = sorted(found, key=lambda cell: cell_id(harness, plan, cell))
+    mine = {id(cell) for cell in ranked[i::n]}
+    return [cell for cell in found if id(cell) in mine]
+
+
+def without_display(plan: Plan) -> Plan:
+    """The plan as it travels to another process."""
+    return replace(plan, progress=silent)

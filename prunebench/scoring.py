@@ -1,0 +1,152 @@
+"""From a scorer to `Scores`: computed once, stored by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .account import Account
+from .calling import call, checked_values
+from .errors import UserError
+from .evidence import Evidence
+from .harness import Harness, plain_numbers
+from .reference import refuse_epoch_beyond
+from .registry import Method
+from .store import Record, file_sha256, identify
+from .types import Cost, Scored, Scores
+
+
+def score(harness: Harness, method: Method, score_seed: int = 0) -> Scores:
+    """The scores of ``method`` on the harness's training split, in the data set's own order.
+
+    Raises:
+        UserError: what the user must change before anything is computed.
+        MethodError: the scorer failed or broke its contract.
+    """
+    for identity in _identities(harness, method, score_seed):
+        if (record := harness.store.get("scores", identity)) is not None:
+            return read_scores(record, harness.dataset.train.keys)
+    refuse_epoch_beyond(harness, method.options.get("epoch"), method.label)
+    with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
+        for identity in _identities(harness, method, score_seed):
+            if (record := harness.store.get("scores", identity)) is not None:
+                return read_scores(record, harness.dataset.train.keys)
+        return _compute(harness, method, score_seed)
+
+
+def _compute(harness: Harness, method: Method, score_seed: int) -> Scores:
+    if method.text in harness.scoring:
+        raise UserError(f"scores ask for each other in a circle: {' -> '.join([*harness.scoring, method.text])}")
+    account = Account(method.label, harness.track, str(harness.device))
+    evidence = Evidence(method, account, score_seed, score_seed, harness, ask=ask)
+    harness.scoring.append(method.text)
+    started = time.perf_counter()
+    try:
+        found, _ = call(method, evidence)
+    finally:
+        harness.scoring.pop()
+    seconds = time.perf_counter() - started
+    scored = found if isinstance(found, Scored) else Scored(found)
+    values = checked_values(scored.values, len(harness.train), method)
+    return _publish(harness, method, score_seed, account, values[harness.place], scored.details, seconds)
+
+
+def _publish(
+    harness: Harness,
+    method: Method,
+    score_seed: int,
+    account: Account,
+    values: np.ndarray,
+    details: Mapping[str, Any],
+    seconds: float,
+) -> Scores:
+    record = method.entry.record
+    numbers, arrays = plain_numbers(details)
+    label_free = not account.reached
+    identity = _identity(harness, method, score_seed, label_free)
+    result = {
+        "dataset": harness.dataset.name,
+        "fingerprint": harness.dataset.fingerprint,
+        "hard": record.hard,
+        "comparable": record.comparable,
+        "label_free": label_free,
+        "labels_reached_by": account.reached,
+        "cost": asdict(account.cost(seconds, int(numbers.get("evaluations", 0) or 0))),
+        "details": numbers,
+        "per_example": [name for name, a in arrays.items() if a.ndim and len(a) == len(values)],
+    }
+    for name in result["per_example"]:  # details per example travel in the data set's order too
+        arrays[name] = arrays[name][harness.place]
+    saved = {"values": values, **{f"details/{name}": array for name, array in arrays.items()}}
+    written = harness.store.put("scores", identity, result, arrays=saved, provenance=harness.provenance())
+    return read_scores(written, harness.dataset.train.keys)
+
+
+def read_scores(record: Record, keys: tuple[str, ...] | None = None) -> Scores:
+    """A score record as `Scores`."""
+    result = record.result
+    details = dict(result["details"])
+    for name, array in record.arrays.items():
+        if name.startswith("details/"):
+            details[name.removeprefix("details/")] = array
+    return Scores(
+        values=record.arrays["values"],
+        hard=result["hard"],
+        scorer=record.identity["method"]["text"],
+        comparable=result["comparable"],
+        keys=keys,
+        fingerprint=result["fingerprint"],
+        details=details,
+        cost=Cost(**result["cost"]),
+        label_free=result["label_free"],
+        id=record.id,
+    )
+
+
+def ask(harness: Harness, text: str, score_seed: int) -> tuple[np.ndarray, bool, Cost]:
+    """What a method gets when it asks for another scorer: hardness in the harness's order, label-freeness, cost."""
+    found = score(harness, harness.registry.method("scorer", text), score_seed)
+    return found.hardness[harness.order], bool(found.label_free), found.cost
+
+
+def _identities(harness: Harness, method: Method, score_seed: int) -> list[dict[str, Any]]:
+    """Where scores may stand: under the pictures' fingerprint if no label was reached, else under the labels' too."""
+    possible = {"yes": [True], "no": [False], "depends": [True, False]}[method.label_free]
+    return [_identity(harness, method, score_seed, label_free) for label_free in possible]
+
+
+def _identity(harness: Harness, method: Method, score_seed: int, label_free: bool) -> dict[str, Any]:
+    data = harness.dataset
+    return {
+        **harness.conditions(),
+        "data": data.images_fingerprint if label_free else data.fingerprint,
+        "method": method.identity,
+        "reference": harness.reference_conditions(),
+        "score_seed": score_seed,
+        "files": named_files(method.options),
+    }
+
+
+def named_files(options: Mapping[str, Any]) -> dict[str, str]:
+    """Option -> SHA-256 of the local file or folder it names."""
+    found = {}
+    for name, value in options.items():
+        if isinstance(value, str) and (os.sep in value or "." in value) and Path(value).exists():
+            found[name] = _content(Path(value))
+    return found
+
+
+def _content(path: Path) -> str:
+    if path.is_file():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for part in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{part.relative_to(path).as_posix()}\0{file_sha256(part)}\0".encode())
+    return digest.hexdigest()

@@ -1,0 +1,183 @@
+"""From `Scores` and a selector to a `Selection` of exactly k examples."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from .account import Account
+from .budgets import budget_for
+from .calling import call, checked_indices
+from .errors import MethodError, UserError
+from .evidence import Evidence
+from .harness import Harness, plain_numbers
+from .registry import Method, Registry
+from .scoring import ask, named_files
+from .store import Record, identify
+from .types import Chosen, Cost, Scores, Selection
+
+
+def fitting(registry: Registry, selector: Method, comparable: str) -> Method:
+    """The selector as it meets scores that compare only inside a class: one that ranks the whole set works per class."""
+    if comparable == "class" and selector.entry.record.ranks == "set":
+        per_class = registry.method("selector", "per_class(random)")
+        return replace(per_class, inner=selector)
+    return selector
+
+
+def select(
+    harness: Harness, scores: Scores | None, selector: Method, keep: float, seed: int, score_seed: int
+) -> Selection:
+    """The selection of one seed; ``scores`` is None for a selector that does not rank.
+
+    Raises:
+        UserError: keep lies outside (0, 1], or the scores are of another data set.
+        MethodError: the selector failed or broke its contract.
+    """
+    if scores is not None:
+        refuse_other_data(scores, harness)
+    identity = _identity(harness, scores, selector, keep, seed, score_seed)
+    if (record := harness.store.get("selections", identity)) is not None:
+        return read_selection(record)
+    with harness.store.lock(identify("selections", identity)):
+        record = harness.store.get("selections", identity)
+        return read_selection(record) if record else _compute(harness, scores, selector, keep, seed, score_seed)
+
+
+def refuse_other_data(scores: Scores, harness: Harness) -> None:
+    """Scores must be finite and of this data set.
+
+    Raises:
+        UserError: they are not.
+    """
+    if len(scores) != len(harness.train):
+        raise UserError(
+            f"{len(scores)} scores do not fit {harness.dataset.name}, which has {len(harness.train)} examples"
+        )
+    if scores.fingerprint not in (None, harness.dataset.fingerprint) and not scores.label_free:
+        raise UserError(
+            f"these scores of {scores.scorer} are of another data set than {harness.dataset.name} "
+            f"(fingerprint {scores.fingerprint[:12]}, here {harness.dataset.fingerprint[:12]}): score this one"
+        )
+    refuse_not_finite(scores.values)
+
+
+def refuse_not_finite(values: np.ndarray) -> None:
+    """Raises:
+    UserError: a score is not finite; the first one is named.
+    """
+    if not np.isfinite(values).all():
+        first = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise UserError(f"the score of example {first} is {values[first]}: every score must be finite")
+
+
+def _compute(
+    harness: Harness, scores: Scores | None, selector: Method, keep: float, seed: int, score_seed: int
+) -> Selection:
+    n = len(harness.train)
+    try:
+        budget = budget_for(keep, n)
+    except ValueError as wrong:
+        raise UserError(str(wrong)) from None
+    account = Account(selector.label, harness.track, str(harness.device))
+    values: dict[str, Any] = {"budget": budget}
+    if scores is not None:
+        values |= {"hardness": scores.hardness[harness.order], "details": dict(scores.details)}
+    evidence = Evidence(selector, account, seed, score_seed, harness, values=values, keep=keep, ask=ask)
+    started = time.perf_counter()
+    found, _ = call(selector, evidence)
+    seconds = time.perf_counter() - started
+    chosen = found if isinstance(found, Chosen) else Chosen(found)
+    places = checked_indices(chosen.indices, n, budget, selector)
+    weights = checked_weights(chosen.weights, budget, selector)
+    indices = harness.order[places]
+    ascending = np.argsort(indices)
+    numbers, arrays = plain_numbers(chosen.details)
+    saved = {
+        "indices": indices[ascending],
+        "keys": np.array([harness.dataset.train.keys[i] for i in indices[ascending]]),
+    }
+    if weights is not None:
+        saved["weights"] = weights[ascending]
+    result = {
+        "dataset": harness.dataset.name,
+        "fingerprint": harness.dataset.fingerprint,
+        "size": n,
+        "scorer": scores.scorer if scores else None,
+        "label_free": not account.reached and (scores is None or bool(scores.label_free)),
+        "labels_reached_by": account.reached,
+        "cost": asdict(account.cost(seconds)),
+        "details": numbers,
+    }
+    record = harness.store.put(
+        "selections",
+        _identity(harness, scores, selector, keep, seed, score_seed),
+        result,
+        arrays={**saved, **{f"details/{name}": array for name, array in arrays.items()}},
+        provenance=harness.provenance(),
+    )
+    return read_selection(record)
+
+
+def checked_weights(weights: Any, budget: int, selector: Method) -> np.ndarray | None:
+    """(k,) float64, finite and not negative, or None.
+
+    Raises:
+        MethodError: anything else.
+    """
+    if weights is None:
+        return None
+    found = np.asarray(weights.detach().cpu() if hasattr(weights, "detach") else weights, dtype=np.float64)
+    if found.shape != (budget,) or not np.isfinite(found).all() or (found < 0).any() or not found.sum() > 0:
+        raise MethodError(f"{selector.label} returned weights that are not {budget} finite numbers >= 0 with a sum > 0")
+    return found
+
+
+def _identity(
+    harness: Harness, scores: Scores | None, selector: Method, keep: float, seed: int, score_seed: int
+) -> dict[str, Any]:
+    return {
+        **harness.conditions(),
+        "data": harness.dataset.fingerprint,
+        "scores": _scores_identity(scores),
+        "method": selector.identity,
+        "files": named_files(selector.options),
+        "keep": float(keep),
+        "seed": seed,
+        "score_seed": score_seed,
+        "reference": harness.reference_conditions(),
+        "budget": list(harness.budget) if "judge" in selector.needs else None,
+    }
+
+
+def _scores_identity(scores: Scores | None) -> Any:
+    if scores is None or scores.id:
+        return scores.id if scores else None
+    from .harness import hash_array
+
+    return {"values": hash_array(scores.values), "hard": scores.hard}
+
+
+def read_selection(record: Record) -> Selection:
+    """A selection record as `Selection`."""
+    result, arrays = record.result, record.arrays
+    details = dict(result["details"])
+    details |= {name.removeprefix("details/"): a for name, a in arrays.items() if name.startswith("details/")}
+    return Selection(
+        indices=arrays["indices"],
+        scorer=result["scorer"],
+        selector=record.identity["method"]["text"],
+        keep=record.identity["keep"],
+        seed=record.identity["seed"],
+        size=result["size"],
+        weights=arrays.get("weights"),
+        keys=tuple(str(key) for key in arrays["keys"]),
+        fingerprint=result["fingerprint"],
+        details=details,
+        cost=Cost(**result["cost"]),
+        label_free=result["label_free"],
+        id=record.id,
+    )
