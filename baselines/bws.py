@@ -76,7 +76,7 @@ def bws(
     member = members(place, labels, first, stop)  # (W, N)
     accuracy = np.full(len(starts), np.nan)
     if len(starts) > 1 and evaluator == "train":
-        accuracy = np.array([judge(torch.nonzero(window).squeeze(1)) for window in member], dtype=np.float64)
+        accuracy = np.array([judge(_indices(window)) for window in member], dtype=np.float64)
     elif len(starts) > 1:
         if proxy == "subset":
             h = observe(indices=balanced(labels, budget, generator), epochs=epochs).features()  # (N, D)
@@ -85,13 +85,19 @@ def bws(
         among = easiest_half(place, labels, order) if judged == "easiest_half" else torch.ones_like(member[0])
         accuracy = window_accuracy(h, labels, member, among, ridge)
     best = int(np.argmax(accuracy)) if len(starts) > 1 else 0  # the first maximum wins
-    near = float(starts[best])
-    far = max(0.0, round(1 - budget / len(labels) - near, 10))
-    hard, easy = (near, far) if order == "hardest" else (far, near)
-    details = {"start": near, "start_from_hardest": hard, "start_from_easiest": easy}
-    return Chosen(
-        torch.nonzero(member[best]).squeeze(1), details=details | {"starts": starts, "judged_accuracy": accuracy}
-    )
+    ends = _both_ends(float(starts[best]), budget / len(labels), order)
+    return Chosen(_indices(member[best]), details=ends | {"starts": starts, "judged_accuracy": accuracy})
+
+
+def _indices(window: Tensor) -> Tensor:
+    return torch.nonzero(window).squeeze(1)
+
+
+def _both_ends(start: float, keep: float, order: str) -> dict[str, float]:
+    """The start as asked for, and as the fraction of examples that are harder and easier than the window."""
+    rest = max(0.0, round(1 - keep - start, 10))
+    harder, easier = (start, rest) if order == "hardest" else (rest, start)
+    return {"start": start, "start_from_hardest": harder, "start_from_easiest": easier}
 
 
 def _check(

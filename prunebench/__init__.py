@@ -18,7 +18,7 @@ _WHERE = {
     "statistics": ("statistic",),
     "files": ("load_scores", "load_selection", "save_scores", "save_selection"),
     "interop": ("score", "score_log", "select"),
-    "run": ("Plan", "run"),
+    "running": ("Plan", "run"),
     "leaderboard": ("leaderboard",),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}

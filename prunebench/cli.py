@@ -141,7 +141,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable
 
 def _plan(**given: Any) -> Any:
     from .display import progress_display
-    from .run import Plan
+    from .running import Plan
 
     return Plan(**given, progress=progress_display())
 

@@ -97,7 +97,7 @@ class Evidence:
                 f"{self.method.entry.key} asks for {name}, which nobody supplies: "
                 f"give it with given={{'{name}': ...}} (--given {name}=FILE), or use it in a run on a data set"
             )
-        return getattr(self, f"_{name}", None) or getattr(self, name)
+        return getattr(self, f"_{name}" if hasattr(type(self), f"_{name}") else name)
 
     @property
     def _data(self) -> str:

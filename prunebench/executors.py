@@ -14,7 +14,7 @@ from typing import Any
 
 from .errors import CellError, PrunebenchError
 from .harness import Harness
-from .run import Cell, Plan, attempt, cells, note_failure, open_harness, without_display
+from .running import Cell, Plan, attempt, cells, note_failure, open_harness, without_display
 from .trials import read_trial
 from .types import TrialResult
 
@@ -29,7 +29,7 @@ def run_jobs(plan: Plan, harness: Harness, jobs: int) -> Iterator[TrialResult]:
     """
     todo, tries = cells(plan, harness), dict[Cell, int]()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["prunebench.run", "prunebench.training"])
+    context.set_forkserver_preload(["prunebench.running", "prunebench.training"])
     workers: list[_Worker] = []
     try:
         while todo or workers:

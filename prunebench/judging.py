@@ -17,7 +17,8 @@ def judged(
 
     ``chosen`` (k,) and ``rows`` are in the harness's order; labels are those trained on, on both sides.
     """
-    from .training import accuracy, predict, train
+    from .evaluation import accuracy, predict
+    from .training import train
 
     budget, steps, epochs = harness.budget
     length = train_steps(harness.recipe, len(harness.train), len(chosen), budget, steps, epochs)

@@ -73,9 +73,10 @@ class Network(nn.Module):
 
     def __init__(self, backbone: nn.Module, name: str, classes: int, size: int, multiple: int = 1) -> None:
         super().__init__()
-        self.backbone: Any = backbone
+        self.backbone: Any
+        self.backbone = backbone
         self.name, self.classes, self.size, self.multiple = name, classes, size, multiple
-        config = self.backbone.pretrained_cfg
+        config: Any = backbone.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1), persistent=False)
 
@@ -133,8 +134,8 @@ def build(name: str, classes: int, size: int, *, seed: int, pretrained: bool | s
         classes: C, number of outputs.
         size: S, side of the square pictures in px.
         seed: of the initial weights; the global generators are left as they were.
-        pretrained: False: from scratch, nothing is downloaded. True: timm's pretrained weights from the model hub or its
-            cache. A path: a local weights file (safetensors, or a PyTorch file without pickled objects).
+        pretrained: False: from scratch, nothing is downloaded. True: timm's pretrained weights from the model hub or
+            its cache. A path: a local weights file (safetensors, or a PyTorch file without pickled objects).
 
     Raises:
         UserError: unknown name, pictures too small for the architecture, weights that cannot be had.
@@ -148,10 +149,10 @@ def build(name: str, classes: int, size: int, *, seed: int, pretrained: bool | s
     network = Network(backbone, name, classes, size, multiple=options.get("patch_size", 1))
     if not adapted and "patch_size" not in options:
         _check_takes(network, size)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # up to 3x on the CPU as well
+    return network.to(memory_format=torch.channels_last)  # up to 3x on the CPU as well
 
 
-def _size_options(full_name: str, size: int, adaptation: Adaptation) -> dict[str, int]:
+def _size_options(full_name: str, size: int, adaptation: Adaptation) -> dict[str, Any]:
     module = timm.model_entrypoint(full_name).__module__.rpartition(".")[2]
     if module not in ("vision_transformer", "deit"):
         return {"img_size": size}  # dropped again for architectures that do not ask
@@ -160,7 +161,7 @@ def _size_options(full_name: str, size: int, adaptation: Adaptation) -> dict[str
     return {"img_size": -(-size // patch) * patch, "patch_size": patch}
 
 
-def _create(name: str, classes: int, seed: int, options: dict[str, int], pretrained: bool | str) -> nn.Module:
+def _create(name: str, classes: int, seed: int, options: dict[str, Any], pretrained: bool | str) -> nn.Module:
     arguments: dict[str, Any] = {"pretrained": bool(pretrained), "num_classes": classes}
     if isinstance(pretrained, str):
         if not Path(pretrained).is_file():

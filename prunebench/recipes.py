@@ -1,7 +1,7 @@
 """Training recipes: one row per (data family, architecture family), stated at full data.
 
-Batch size, schedule and augmentation depend on neither keep ratio nor method. Numbers after ``floor`` are our own
-measurements, on the test split, of the full-data row; everything that was tuned was tuned on held-out training examples.
+Batch size, schedule and augmentation depend on neither keep ratio nor method. A ``floor`` is our own measurement of the
+full-data row on the test split, less a margin; what was tuned was tuned on held-out training examples.
 """
 
 from __future__ import annotations

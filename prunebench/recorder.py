@@ -1,9 +1,9 @@
 """Recording a reference training: one number per example, epoch and statistic, with one epoch in memory at a time.
 
-A statistic named in the paper's sense is a function (logits, labels[, previous]) -> (B,), watched either as the examples
-are presented (augmented, training mode, before the update) or at the end of each epoch (evaluation mode, no
-augmentation). Per example and statistic 4 bytes are held, plus one to see that everyone was presented exactly once;
-finished epochs are appended to ``.npy`` files of shape (E, N), which are whole when the last epoch is.
+A statistic is a function (logits, labels[, previous]) -> (B,), watched either as the examples are presented
+(augmented, training mode, before the update) or at the end of each epoch (evaluation mode, no augmentation). Four bytes
+are held per example and statistic, and one per moment, to see that every example came exactly once. Finished epochs are
+appended to ``.npy`` files of shape (E, N), which are whole when the last epoch is.
 """
 
 from __future__ import annotations

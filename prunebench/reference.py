@@ -144,7 +144,7 @@ class Reference:
     def features(self) -> np.ndarray:
         """(N, D) float32 of all N training pictures, without augmentation, copy-on-write map."""
         from .arrays import map_npy
-        from .training import extract_features
+        from .evaluation import extract_features
 
         store, identity = self.harness.store, self.identity("features")
         record = store.get("evidence", identity)

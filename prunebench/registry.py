@@ -252,6 +252,10 @@ def check_inputs(kind: str, name: str, signature: spec.Signature) -> None:
     for given in signature.inputs:
         if given not in allowed:
             raise ValueError(f"{name} names {given!r}, which a {kind} is not given{spec.near(given, allowed)}")
+    if signature.defaulted:
+        raise ValueError(
+            f"{name} gives {signature.defaulted[0]!r} a default: inputs stand before the *, options after it"
+        )
     for option in signature.options:
         if option in (*VALUES, *FUNCTIONS):
             raise ValueError(f"option {option!r} of {name} bears the name of an input: call it something else")

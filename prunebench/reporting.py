@@ -18,7 +18,7 @@ from .arrays import read_npy, read_npz
 from .errors import CellError, UserError, VerifyError
 from .files import load_scores, load_selection, save_scores, save_selection
 from .harness import Harness
-from .run import Cell, Plan, cell_id, cells, note_failure, open_harness
+from .running import Cell, Plan, cell_id, cells, note_failure, open_harness
 from .store import Store
 from .trials import Trial, run_trial
 from .types import Scores, Selection, TrialResult
@@ -64,7 +64,7 @@ def results_of(plan: Plan, harness: Harness, jobs: int) -> Iterator[TrialResult]
 
         yield from run_jobs(plan, harness, jobs)
         return
-    from .run import attempt
+    from .running import attempt
 
     for cell in cells(plan, harness):
         result = attempt(harness, plan, cell)
@@ -187,7 +187,7 @@ def score_from_log(scorer: str, file: Path, out: Path) -> None:
 def _as_cell(compute: Any) -> Any:
     """An unexpected failure of the only cell of a command is that cell's."""
     from .errors import PrunebenchError
-    from .run import describe
+    from .running import describe
 
     try:
         return compute()

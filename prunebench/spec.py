@@ -134,6 +134,7 @@ class Signature:
     inputs: tuple[str, ...]
     options: Mapping[str, Any]
     doc: str = ""
+    defaulted: tuple[str, ...] = ()  # inputs with a default, which methods may not have
 
 
 def signature_of(fn: Callable[..., Any] | str) -> Signature | None:
@@ -192,8 +193,6 @@ def _from_ast(node: ast.FunctionDef) -> Signature:
     a = node.args
     if a.vararg or a.kwarg:
         raise ValueError(f"{node.name} takes *args or **kwargs: name every input and every option")
-    if a.defaults:
-        raise ValueError(f"{node.name}: what is given stands before the * without a default, options after it")
     options = {}
     for arg, default in zip(a.kwonlyargs, a.kw_defaults, strict=True):
         if default is None:
@@ -202,17 +201,19 @@ def _from_ast(node: ast.FunctionDef) -> Signature:
             options[arg.arg] = ast.literal_eval(default)
         except (ValueError, TypeError, SyntaxError):
             raise ValueError(f"{node.name}: the default of option {arg.arg} must be a literal") from None
-    return Signature(tuple(x.arg for x in (*a.posonlyargs, *a.args)), options, ast.get_docstring(node) or "")
+    inputs = tuple(x.arg for x in (*a.posonlyargs, *a.args))
+    defaulted = inputs[len(inputs) - len(a.defaults) :]
+    return Signature(inputs, options, ast.get_docstring(node) or "", defaulted)
 
 
 def _from_inspect(fn: Callable[..., Any]) -> Signature:
-    inputs, options = [], {}
+    inputs, defaulted, options = [], [], {}
     for p in inspect.signature(fn).parameters.values():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise ValueError(f"{fn.__name__} takes *args or **kwargs: name every input and every option")
         if p.kind is not p.KEYWORD_ONLY:
             if p.default is not p.empty:
-                raise ValueError(f"{fn.__name__}: what is given stands before the * without a default, options after")
+                defaulted.append(p.name)
             inputs.append(p.name)
         elif p.default is p.empty:
             raise ValueError(f"{fn.__name__}: option {p.name} needs a default")
@@ -220,7 +221,7 @@ def _from_inspect(fn: Callable[..., Any]) -> Signature:
             raise ValueError(f"{fn.__name__}: the default of option {p.name} must be a literal")
         else:
             options[p.name] = p.default
-    return Signature(tuple(inputs), options, inspect.getdoc(fn) or "")
+    return Signature(tuple(inputs), options, inspect.getdoc(fn) or "", tuple(defaulted))
 
 
 def bind(options: Mapping[str, Any], given: Mapping[str, Any], what: str) -> dict[str, Any]:

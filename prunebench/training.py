@@ -1,4 +1,4 @@
-"""One training loop, for reference runs (epochs, recorded) and trials (steps), and evaluation in fixed-size batches.
+"""One training loop for reference runs (epochs, recorded) and trials (steps).
 
 Initial weights, data order and augmentation each have their own seed, named by (model, seed), (seed) and (seed) alone:
 within a seed every method trains from the same start on the same streams. On the CPU a training is the same bit for bit
@@ -8,9 +8,8 @@ for one number of threads; CUDA runs in bfloat16 autocast.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .augment import augment
+from .batches import Plan
 from .errors import CellError
+from .evaluation import Pixels, autocast, evaluated, pixels_of
+from .evaluation import accuracy as accuracy
+from .evaluation import extract_features as extract_features
+from .evaluation import predict as predict
 from .models import Network, build, canonical
 from .recipes import Recipe, one_cycle
 from .recorder import Recorder
@@ -27,7 +31,6 @@ from .seeds import generator_for, global_rng, seed_for
 from .types import Images
 
 Progress = Callable[..., Iterable[Any]]  # (iterable, total, text) -> iterable
-Pixels = Callable[[Tensor], Tensor]  # positions (B,) on the CPU -> (B, 3, S, S) uint8 on the device
 
 
 @dataclass
@@ -63,10 +66,7 @@ def train(
     recorder: Recorder | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Train ``model`` from scratch on ``indices`` of ``images``.
-
-    With ``epochs`` every example is presented exactly once per epoch; otherwise ``steps`` (default the recipe's) batches
-    of exactly B are cut from a stream of concatenated permutations, also when there are fewer than B examples.
+    """Train ``model`` on ``indices`` of ``images``, for ``epochs``, or for ``steps`` (default the recipe's): see `Plan`.
 
     Args:
         images: all N pictures; batches are gathered from memory, on the device, where they fit.
@@ -83,7 +83,8 @@ def train(
     """
     device = torch.device(device)
     chosen = torch.arange(len(images)) if indices is None else torch.as_tensor(np.asarray(indices), dtype=torch.int64)
-    plan = _Plan(len(chosen), recipe, steps, epochs, schedule_epochs)
+    steps = recipe.steps if steps is None and epochs is None else steps
+    plan = Plan(len(chosen), recipe.batch, steps, epochs, schedule_epochs)
     if recorder is not None and epochs is None:
         raise ValueError("a recorder needs a training in epochs")
     y = torch.as_tensor(np.asarray(labels))[chosen].to(device)
@@ -100,72 +101,16 @@ def train(
             on_device = positions.to(device)
             logits = fit.update(x, y[on_device], None if w is None else w[on_device])
             if recorder is not None:
-                recorder.presented(positions, logits, y[on_device])
+                recorder.presented(positions[: plan.k], logits[: plan.k], y[on_device][: plan.k])
                 if ends_epoch:
                     paused += _finish_epoch(recorder, network, source, chosen, y)
     return fit.trained(time.perf_counter() - started - paused, paused, len(chosen) if paused else 0)
 
 
-@dataclass
-class _Plan:
-    """Which batches, and how long the schedule is."""
-
-    k: int
-    recipe: Recipe
-    steps: int | None
-    epochs: int | None
-    schedule_epochs: int | None
-    total: int = field(init=False)  # steps of this training
-    length: int = field(init=False)  # steps of the schedule
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise ValueError("there are no examples to train on")
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("give steps or epochs, not both")
-        if self.epochs is None:
-            self.total = self.length = self.recipe.steps if self.steps is None else self.steps
-        else:
-            schedule = self.epochs if self.schedule_epochs is None else self.schedule_epochs
-            if schedule < self.epochs:
-                raise ValueError(f"{self.epochs} epochs do not fit a schedule of {schedule}")
-            self.total = self.epochs * self.per_epoch
-            self.length = schedule * self.per_epoch
-        if self.total < 1:
-            raise ValueError("a training needs at least one step")
-
-    @property
-    def per_epoch(self) -> int:
-        """Batches in which every example comes once; a last one of a single example joins the one before."""
-        full, rest = divmod(self.k, self.recipe.batch)
-        return max(1, full + (rest > 1))
-
-    def batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, bool]]:
-        """(positions (B,), whether an epoch ends with this batch)."""
-        if self.epochs is None:
-            return self._stream(generator)
-        return self._epochs(generator)
-
-    def _stream(self, generator: torch.Generator) -> Iterator[tuple[Tensor, bool]]:
-        waiting = torch.empty(0, dtype=torch.int64)
-        for _ in range(self.total):
-            while len(waiting) < self.recipe.batch:
-                waiting = torch.cat([waiting, torch.randperm(self.k, generator=generator)])
-            yield waiting[: self.recipe.batch], False
-            waiting = waiting[self.recipe.batch :]
-
-    def _epochs(self, generator: torch.Generator) -> Iterator[tuple[Tensor, bool]]:
-        cuts = [self.recipe.batch * i for i in range(1, self.per_epoch)]
-        for _ in range(self.epochs or 0):
-            parts = torch.randperm(self.k, generator=generator).tensor_split(cuts)
-            for i, positions in enumerate(parts, start=1):
-                yield positions, i == len(parts)
-
-
 class _Fit:
     """The network under training: one `update` per batch."""
 
-    def __init__(self, network: Network, recipe: Recipe, plan: _Plan, device: torch.device) -> None:
+    def __init__(self, network: Network, recipe: Recipe, plan: Plan, device: torch.device) -> None:
         self.network, self.recipe, self.plan, self.device = network.train(), recipe, plan, device
         self.optimizer = _optimizer(network, recipe)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -254,76 +199,8 @@ def _finish_epoch(recorder: Recorder, network: Network, source: Pixels, chosen: 
     started = time.perf_counter()
     if recorder.at_epoch_end:
         network.eval()
-        for positions, logits in _evaluated(network, network, source, chosen):
+        for positions, logits in evaluated(network, network, source, chosen):
             recorder.evaluated(positions, logits, y[positions.to(y.device)])
         network.train()
     recorder.finish_epoch()
     return time.perf_counter() - started if recorder.at_epoch_end else 0.0
-
-
-def predict(network: Network, images: Images, device: str | torch.device = "cpu", batch: int | None = None) -> Tensor:
-    """(N, C) float32 logits on the CPU, evaluation mode, no augmentation.
-
-    Batches are all of one size (default 256 up to 96 px, 64 above), the last one padded, so that an example's result
-    depends on no other example and on the length of the set in no bit.
-    """
-    return _over_all(network, network, images, device, batch)
-
-
-def extract_features(
-    network: Network, images: Images, device: str | torch.device = "cpu", batch: int | None = None
-) -> Tensor:
-    """(N, D) float32 penultimate features on the CPU, as `predict`."""
-    return _over_all(network, network.features, images, device, batch)
-
-
-def _over_all(
-    network: Network, compute: Pixels, images: Images, device: str | torch.device, batch: int | None
-) -> Tensor:
-    device = torch.device(device)
-    was_training = network.training
-    network.to(device).eval()
-    parts = _evaluated(network, compute, pixels_of(images, device), torch.arange(len(images)), batch)
-    out = torch.cat([values.cpu() for _, values in parts])
-    network.train(was_training)
-    return out
-
-
-def _evaluated(
-    network: Network, compute: Pixels, source: Pixels, chosen: Tensor, batch: int | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """(positions (b,), float32 results (b, ...)) for each batch of ``batch``, the last one cut after computing."""
-    batch = batch or (256 if network.size <= 96 else 64)
-    for start in range(0, len(chosen), batch):
-        positions = torch.arange(start, min(start + batch, len(chosen)))
-        padded = F.pad(positions, (0, batch - len(positions)), value=start)
-        with torch.inference_mode():
-            x = source(chosen[padded])
-            with autocast(x.device):
-                values = compute(x)
-        yield positions, values[: len(positions)].float()
-
-
-def accuracy(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, classes: int) -> tuple[float, tuple[float, ...]]:
-    """(accuracy in 0..1, recall of each class that has examples); of equal logits the lowest class wins."""
-    labels = np.asarray(labels)
-    right = np.asarray(logits).argmax(1) == labels
-    counts = np.bincount(labels, minlength=classes)
-    hits = np.bincount(labels, weights=right, minlength=classes)
-    return float(right.mean()), tuple(float(h / n) for h, n in zip(hits, counts, strict=True) if n)
-
-
-def pixels_of(images: Images, device: torch.device) -> Pixels:
-    """Batches from one tensor on the device where the pictures fit, else decoded batch by batch."""
-    from .datasets.memory import resident
-
-    whole = resident(images)
-    if whole is None:
-        return lambda rows: images.pixels(rows).to(device, non_blocking=True)
-    whole = whole.to(device)
-    return lambda rows: whole[rows.to(device)]
-
-
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 on CUDA; float32 as it is elsewhere."""
-    return torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda")

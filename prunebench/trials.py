@@ -87,7 +87,8 @@ def _train(
     score_seed: int,
     identity: Mapping[str, Any],
 ) -> Record:
-    from .training import accuracy, predict, train
+    from .evaluation import accuracy, predict
+    from .training import train
 
     dataset, classes = harness.dataset, len(harness.dataset.classes)
     places = harness.place[selection.indices]

@@ -192,6 +192,12 @@ def test_accuracies_and_best_window_of_the_released_code(golden, features, ratio
     assert int(np.argmax(accuracy)) == int(golden[f"{name}__best"])
 
 
+def test_the_penalty_is_lambda_on_every_weight_the_bias_included():
+    gram, cross = torch.tensor([[[4.0, 0.0], [0.0, 1.0]]]), torch.tensor([[[5.0], [3.0]]])
+    assert solve(gram, cross, ridge=1.0).flatten().tolist() == [1.0, 1.5]
+    assert solve(gram, cross, ridge=6.0).flatten().tolist() == pytest.approx([0.5, 3 / 7])
+
+
 def test_judged_examples_alone_are_counted():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 90)

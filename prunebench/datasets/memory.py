@@ -74,7 +74,7 @@ class MemoryImages(Images):
         digest.update(self._pixels.numpy().data)
         return digest.hexdigest()
 
-    def resident(self, size: int) -> Tensor:
+    def whole(self, size: int) -> Tensor:
         """(N, 3, S, S) uint8, without a copy where the pictures are that already."""
         return _rgb(square(self._pixels, size))
 
@@ -93,6 +93,6 @@ def resident(images: Images, size: int | None = None, limit: int = RESIDENT_LIMI
         return None
     made: dict[int, Tensor] = images.__dict__.setdefault("_resident", {})
     if size not in made:
-        whole = getattr(images, "resident", None)
-        made[size] = whole(size) if whole else images.pixels(range(len(images)), size)
+        everything = range(len(images))
+        made[size] = images.whole(size) if isinstance(images, MemoryImages) else images.pixels(everything, size)
     return made[size]

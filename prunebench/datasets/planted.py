@@ -35,7 +35,7 @@ def planted(
     duplicates: float = 0.05,
     rare: float = 0.05,
 ) -> Dataset:
-    """``train`` + ``test`` RGB pictures of 16x16, four classes of sizes 4:3:2:1, never flipped (45 becomes 135 degrees).
+    """``train`` + ``test`` RGB pictures of 16x16, class sizes 4:3:2:1; never flipped: 45 would be 135 degrees.
 
     ``mislabelled``, ``duplicates`` and ``rare`` are shares of each class; an example is at most one of them. The test
     split has rare pictures in the same share, no wrong labels and no copies. ``root`` and ``download`` are not needed.
@@ -44,22 +44,75 @@ def planted(
     the picture this one is a copy of, or -1; ``rare_mode`` bool; ``difficulty`` float64 in [0, 1].
 
     Raises:
-        UserError: fewer than 10 examples in a split, or a share outside 0..0.25.
+        UserError: fewer than 10 examples in a split, or a share outside 0..0.2.
     """
-    if min(train, test) < 10 or not all(0 <= share <= 0.25 for share in (mislabelled, duplicates, rare)):
-        raise UserError("planted needs train and test of at least 10, and shares of at most 0.25 for each oddity")
-    shown, pixels, labels, truth = _split(f"train {seed}", train, mislabelled, duplicates, rare)
-    _, test_pixels, test_labels, _ = _split(f"test {seed}", test, 0.0, 0.0, rare)
-    return Dataset(
-        name="planted",
-        classes=CLASSES,
-        train=_named("train", pixels, labels, image_size),
-        test=_named("test", test_pixels, test_labels, image_size),
-        details=truth,
-    )
+    if min(train, test) < 10 or not all(0 <= share <= 0.2 for share in (mislabelled, duplicates, rare)):
+        raise UserError("planted needs train and test of at least 10, and shares of 0 to 0.2 for each oddity")
+    first, truth = _split("train", train, seed, image_size, (rare, mislabelled, duplicates))
+    second, _ = _split("test", test, seed, image_size, (rare, 0.0, 0.0))
+    return Dataset(name="planted", classes=CLASSES, train=first, test=second, details=truth)
 
 
-def _named(text: str, pixels: np.ndarray, labels: np.ndarray, image_size: int | None) -> Split:
-    return Split(
-        MemoryImages(pixels, image_size, flip=False), labels, tuple(f"{text}:{i}" for i in range(len(labels)))
-    )
+def _split(
+    part: str, examples: int, seed: int, image_size: int | None, shares: tuple[float, float, float]
+) -> tuple[Split, dict[str, np.ndarray]]:
+    def words(what: str, *shape: int) -> np.ndarray:  # -> shape, int64 in 0..2^31-1
+        raw = np.random.Philox(key=seed_for("planted", part, seed, what)).random_raw(int(np.prod(shape)))
+        return (raw >> np.uint64(33)).astype(np.int64).reshape(shape)
+
+    counts = class_budgets(np.array(SHARES) * examples, examples)
+    shown = np.repeat(np.arange(len(CLASSES)), counts)[np.argsort(words("order", examples), kind="stable")]
+    rare, wrong, copy_of = _roles(shown, np.argsort(words("roles", examples), kind="stable"), shares)
+    hard = words("difficulty", examples) % LEVELS
+    mask = _patterns(shown, rare, words("place", 3, examples))
+    pixels = _painted(mask, hard, words("colour", examples, 3) % 256, words("noise", examples, 3, SIDE, SIDE, 4) % 256)
+    labels = np.where(wrong, (shown + 1 + words("label", examples) % 3) % 4, shown)
+    source = np.where(copy_of < 0, np.arange(examples), copy_of)
+    images = MemoryImages(pixels[source], image_size, flip=False)
+    truth = {
+        "mislabelled": wrong,
+        "duplicate_of": copy_of,
+        "rare_mode": rare,
+        "difficulty": hard[source] / (LEVELS - 1),
+    }
+    return Split(images, labels, tuple(f"{part}:{i}" for i in range(examples))), truth
+
+
+def _roles(shown: np.ndarray, order: np.ndarray, shares: tuple[float, float, float]) -> tuple[np.ndarray, ...]:
+    """Rare (N,) bool, mislabelled (N,) bool and duplicate_of (N,) int64: disjoint, each its share of each class."""
+    rare, wrong = np.zeros(len(shown), dtype=bool), np.zeros(len(shown), dtype=bool)
+    copy_of = np.full(len(shown), -1, dtype=np.int64)
+    for c in range(len(CLASSES)):
+        members = order[shown[order] == c]
+        n_rare, n_wrong, n_copies = (int(share * len(members) + 0.5) for share in shares)
+        n_rare = max(n_rare, int(shares[0] > 0))
+        rare[members[:n_rare]] = True
+        wrong[members[n_rare : n_rare + n_wrong]] = True
+        rest = members[n_rare + n_wrong :]
+        n_copies = min(n_copies, len(rest) // 2)
+        copy_of[rest[:n_copies]] = rest[n_copies : 2 * n_copies]
+    return rare, wrong, copy_of
+
+
+def _patterns(shown: np.ndarray, rare: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(N, 16, 16) int64 of 0 and 1: the stripes of each class, or its solid shape where ``rare``."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    along = np.stack([y, x + y, x, x - y])[shown]  # (N, 16, 16)
+    period = 4 + 2 * (place[0] % 2)[:, None, None]
+    stripes = (along + place[1][:, None, None]) % period < period // 2
+    dx = np.abs(x - 6 - place[1][:, None, None] % 4)
+    dy = np.abs(y - 6 - place[2][:, None, None] % 4)
+    far, near = np.maximum(dx, dy), np.minimum(dx, dy)
+    shapes = np.stack([far <= 4, dx * dx + dy * dy <= 20, near <= 1, (far == 4) | (far == 5)])
+    solid = shapes[shown, np.arange(len(shown))]
+    return np.where(rare[:, None, None], solid, stripes).astype(np.int64)
+
+
+def _painted(mask: np.ndarray, hard: np.ndarray, ground: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """(N, 3, 16, 16) uint8 = ground + mask * contrast + noise; the two colours differ by 128 levels at difficulty 0."""
+    hard = hard[:, None, None, None]
+    ground = ground[:, :, None, None]
+    step = np.where(ground < 128, 128, -128) * (4 * LEVELS - 3 * hard) // (4 * LEVELS)
+    deviation = 8 + 32 * hard // LEVELS  # the sum of four bytes has mean 510 and deviation 148
+    grain = (noise.sum(axis=-1) - 510) * deviation // 148
+    return np.clip(ground + mask[:, None] * step + grain, 0, 255).astype(np.uint8)

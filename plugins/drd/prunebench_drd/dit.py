@@ -12,10 +12,10 @@ from prunebench import UserError, generator_for
 
 LARGEST = 64  # px; own models work on pixels, beyond this a latent model is the right tool
 
-SHAPES = {  # name -> layers, width, heads, picture sides per patch (fewest patches along a side)
-    "nano": (3, 64, 2, 8),
-    "small": (6, 192, 6, 16),
-    "base": (12, 384, 6, 16),
+SHAPES = {  # name -> layers, width, heads, fewest patches along a side
+    "nano": (3, 64, 2, 7),
+    "small": (6, 192, 6, 14),
+    "base": (12, 384, 6, 14),
 }
 
 
@@ -103,7 +103,7 @@ def build(recipe: Recipe, channels: int, classes: int, seed: int) -> Any:
 
 @torch.no_grad()
 def initialise(transformer: Any, generator: torch.Generator) -> None:
-    """adaLN-Zero: Xavier matrices, N(0, 0.02) embedders, zero modulations and output; every block starts as identity."""
+    """adaLN-Zero: Xavier matrices, N(0, 0.02) embedders, zero modulations and output: blocks start as identity."""
     for module in transformer.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(module.weight.flatten(1), generator=generator)

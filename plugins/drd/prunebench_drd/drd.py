@@ -23,7 +23,7 @@ from prunebench import Scored, UserError
 from .equations import REDUCTIONS
 from .measure import Deviations
 from .models import choose_model, own_recipe, resolve_model
-from .perceptual import load_perceptual, resolve_perceptual
+from .perceptual import load_perceptual, resolve_perceptual, trunk_file
 from .reconstruct import evaluations
 from .schedule import ddim_levels
 from .timesteps import Plan, fixed_steps, searched_steps
@@ -85,8 +85,8 @@ def drd(
     levels_of = partial(ddim_levels, steps=STEPS, spacing=spacing)
     name, metric = resolve_model(model, classes, images.size), resolve_perceptual(perceptual, images.size)
     recipe = own_recipe(images, dit, dit_steps)
-    features = load_perceptual(metric, network, device, images.size)
-    levels_of(1000)  # like the lines above: what is wrong with an option is told before anything trains
+    levels_of(1000)  # like the lines around: what is wrong with an option is told before anything trains
+    trunk_file(metric)
     seed = int(torch.randint(2**62, (1,), generator=generator))  # names every other stream of this scoring
     chosen = choose_model(name, images, labels, classes, recipe, stored, device, progress, seed)
     levels = levels_of(len(chosen.denoiser.abar) - 1)
@@ -98,6 +98,7 @@ def drd(
     else:
         steps, found = fixed_steps(int(timestep), len(classes))
     repeats = (1 if chosen.latent else 8) if draws == "auto" else int(draws)
+    features = load_perceptual(metric, network, device, images.size)
     measure = Deviations(chosen, images, labels, steps, seeds, levels, features, target, device)
     values = measure.all(repeats, blocks, progress)
     agreement, spent = measure.reliability(repeats)

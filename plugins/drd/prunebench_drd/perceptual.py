@@ -44,6 +44,23 @@ def resolve_perceptual(name: str, size: int) -> str:
     return name
 
 
+def trunk_file(name: str) -> Path | None:
+    """Where the trunk weights of ``name`` stand; None where it needs none.
+
+    Raises:
+        UserError: they are not on this machine.
+    """
+    if name not in TRUNKS:
+        return None
+    path = Path(torch.hub.get_dir()) / "checkpoints" / TRUNKS[name]
+    if not path.is_file():
+        raise UserError(
+            f"drd: the {name} trunk weights {path.name} are not in {path.parent}; put torchvision's file there "
+            "(https://download.pytorch.org/models/) or use perceptual='features', which needs no download"
+        )
+    return path
+
+
 def load_perceptual(name: str, network: Callable[[], Any], device: torch.device, size: int) -> Features:
     """The feature function; ``network`` is called for ``features`` only, ``size`` is what that network was trained at.
 
@@ -74,16 +91,10 @@ def _network_features(net: Any, size: int) -> Features:
 class LpipsFeatures(nn.Module):
     """The `lpips` package's network with trunk weights from torch's checkpoint folder; nothing is downloaded."""
 
-    def __init__(self, name: str, trunk: Path | None = None) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        path = Path(torch.hub.get_dir()) / "checkpoints" / TRUNKS[name] if trunk is None else trunk
-        if not path.is_file():
-            raise UserError(
-                f"drd: the {name} trunk weights {path.name} are not in {path.parent}; put torchvision's file there "
-                "(https://download.pytorch.org/models/) or use perceptual='features', which needs no download"
-            )
         self.lpips = lpips_network(name.removeprefix("lpips-"))
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = torch.load(trunk_file(name), map_location="cpu", weights_only=True)
         names = self.lpips.net.state_dict()
         self.lpips.net.load_state_dict({key: weights["features." + key.split(".", 1)[1]] for key in names})
         self.requires_grad_(False).eval()

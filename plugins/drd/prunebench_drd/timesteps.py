@@ -90,7 +90,7 @@ def searched_steps(
         **asdict(plan),
         "ddim_steps": len(levels),
         "seed": seed,
-        **{f"model {k}": v for k, v in chosen.identity.items()},
+        "model": chosen.identity,
     }
     folder = stored("timesteps", spec, make)
     curves = np.full((classes, len(steps)), np.nan)

@@ -1,0 +1,91 @@
+"""Networks over a whole set of pictures: in batches of one size, the last one padded, without augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .models import Network
+from .types import Images
+
+Pixels = Callable[[Tensor], Tensor]  # positions (B,) on the CPU -> (B, 3, S, S) uint8 on the device
+
+
+def pixels_of(images: Images, device: torch.device) -> Pixels:
+    """Batches from one tensor on the device where the pictures fit, else decoded batch by batch."""
+    from .datasets.memory import resident
+
+    whole = resident(images)
+    if whole is None:
+        return lambda rows: images.pixels(rows).to(device, non_blocking=True)
+    held = whole.to(device)
+    return lambda rows: held[rows.to(device)]
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 on CUDA; float32 as it is elsewhere."""
+    return torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+def predict(network: Network, images: Images, device: str | torch.device = "cpu", batch: int | None = None) -> Tensor:
+    """(N, C) float32 logits on the CPU, in evaluation mode.
+
+    All batches are of one size (default 256 up to 96 px, 64 above), the last one padded, so that an example's result does
+    not depend on how many follow it, to the last bit.
+    """
+    return _over_all(network, network, images, device, batch)
+
+
+def extract_features(
+    network: Network, images: Images, device: str | torch.device = "cpu", batch: int | None = None
+) -> Tensor:
+    """(N, D) float32 penultimate features on the CPU, as `predict`."""
+    return _over_all(network, network.features, images, device, batch)
+
+
+def evaluated(
+    network: Network, compute: Callable[[Tensor], Tensor], source: Pixels, chosen: Tensor, batch: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(positions (b,) in ``chosen``, float32 results (b, ...)) batch by batch; the network's mode is the caller's."""
+    batch = batch or (256 if network.size <= 96 else 64)
+    for start in range(0, len(chosen), batch):
+        positions = torch.arange(start, min(start + batch, len(chosen)))
+        padded = F.pad(positions, (0, batch - len(positions)), value=start)
+        with torch.inference_mode():
+            x = source(chosen[padded])
+            with autocast(x.device):
+                values = compute(x)
+        yield positions, values[: len(positions)].float()
+
+
+def _over_all(
+    network: Network,
+    compute: Callable[[Tensor], Tensor],
+    images: Images,
+    device: str | torch.device,
+    batch: int | None,
+) -> Tensor:
+    device = torch.device(device)
+    was_training = network.training
+    network.to(device).eval()
+    try:
+        source = pixels_of(images, device)
+        parts = evaluated(network, compute, source, torch.arange(len(images)), batch)
+        return torch.cat([values.cpu() for _, values in parts])
+    finally:
+        network.train(was_training)
+
+
+def accuracy(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, classes: int) -> tuple[float, tuple[float, ...]]:
+    """(accuracy in 0..1, recall of each class that has examples); of equal logits the lowest class wins."""
+    labels = np.asarray(labels)
+    right = np.asarray(logits).argmax(1) == labels
+    counts = np.bincount(labels, minlength=classes)
+    hits = np.bincount(labels, weights=right, minlength=classes)
+    return float(right.mean()), tuple(float(h / n) for h, n in zip(hits, counts, strict=True) if n)

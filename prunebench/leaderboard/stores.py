@@ -1,0 +1,119 @@
+"""The board of what stands in stores."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..store import Store
+from ..types import Cost, TrialResult
+from .labels import Labels
+from .ranking import Board, board, versions
+
+log = logging.getLogger("prunebench.leaderboard")
+
+
+def leaderboard(
+    stores: Store | str | Path | Sequence[Store | str | Path],
+    *,
+    group_by: Sequence[str] = ("dataset", "budget", "model"),
+    labels: Labels | None = None,
+) -> Board:
+    """The board of all sound trial records of some stores.
+
+    Args:
+        stores: stores, or the folders they lie in; a record that stands in several counts once.
+        group_by: what tables are ordered by (dataset, budget, model, reference, precision) and split by (keep, scorer,
+            selector, track). Trials under different conditions are in different tables whatever is named here.
+        labels: (kind, canonical text) -> what people read.
+
+    Raises:
+        UserError: a store that is not there, stores without any trial, an unknown name in ``group_by``.
+    """
+    opened = [_opened(store) for store in _listed(stores)]
+    found = {trial.id: trial for store in opened for trial in _trials(store)}
+    failures = {failure["id"]: failure for store in opened for failure in store.failures()}
+    if not found and not failures:
+        where = ", ".join(str(store.root) for store in opened) or "no store"
+        raise UserError(f"there is no finished trial in {where}: run `prunebench run` first, or name its --store")
+    return board(
+        found.values(),
+        list(failures.values()),
+        group_by=group_by,
+        labels=labels,
+        variant_of=lambda trial: _definition(trial, opened) or versions(trial),
+    )
+
+
+def _trials(store: Store) -> Iterator[TrialResult]:
+    """All sound trials; records that are no trials of this version are told in the log and left out."""
+    from ..trials import read_trial  # knows models: not for those who only import this
+
+    for record in store.records("trials"):
+        try:
+            trial = read_trial(record)
+        except (TypeError, KeyError, ValueError, AttributeError):
+            log.warning("left out: %s is not a trial that this version can read", record.path)
+            continue
+        if wrong := _wrong_field(trial):
+            log.warning("left out: %s has no usable %s", record.path, wrong)
+            continue
+        yield trial
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+}
+
+
+def _wrong_field(value: Any) -> str:
+    """The first field whose value is not of the declared type, "" if there is none."""
+    for field in fields(value):
+        found, allowed = getattr(value, field.name), _TYPES.get(str(field.type))
+        if isinstance(found, Cost) and (inside := _wrong_field(found)):
+            return f"{field.name}.{inside}"
+        if allowed and (not isinstance(found, allowed) or (isinstance(found, bool) and bool not in allowed)):
+            return field.name
+        if field.name == "examples" and found < 1:
+            return field.name
+    return ""
+
+
+def _definition(trial: TrialResult, stores: Sequence[Store]) -> str:
+    """Short hash of what the selection's record says of its method and scores; "" where there is no such record."""
+    for store in stores:
+        selection = store.by_id("selections", trial.selection)
+        if selection is None:
+            continue
+        scores = selection.identity.get("scores")
+        scored = store.by_id("scores", scores) if isinstance(scores, str) else None
+        told = [_undated(selection.identity), _undated(scored.identity) if scored else scores]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:6]
+    return ""
+
+
+def _undated(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity without what differs from seed to seed."""
+    return {k: v for k, v in identity.items() if k not in ("seed", "score_seed", "scores")}
+
+
+def _listed(stores: Store | str | Path | Sequence[Store | str | Path]) -> list[Store | str | Path]:
+    return list(stores) if isinstance(stores, Sequence) and not isinstance(stores, str) else [stores]
+
+
+def _opened(store: Store | str | Path) -> Store:
+    if isinstance(store, Store):
+        return store
+    if not Path(store).is_dir():
+        raise UserError(f"there is no store at {store}: run `prunebench run` first, or name another folder")
+    return Store(store)

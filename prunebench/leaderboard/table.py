@@ -1,0 +1,187 @@
+"""From the trials of one group to a table: one row per method and keep ratio, compared with class-balanced random."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..types import TrialResult
+from .groups import Group, baseline, method
+from .labels import Labels, labels_for, method_label
+from .statistics import Difference, Summary, holm, paired, summarise
+
+Variant = Callable[[TrialResult], str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one keep ratio: its trials, one per seed, and what they say."""
+
+    label: str
+    scorer: str | None
+    selector: str
+    keep: float
+    examples: int  # k
+    baseline: str | None  # "full", "balanced", "random", or None for methods and index files
+    variant: str  # "" unless records of one method must be told apart
+    trials: tuple[TrialResult, ...]  # by seed
+    accuracy: Summary
+    difference: Difference | None = None  # to class-balanced random with as many examples
+    score_seconds: float | None = None  # as if alone
+    select_seconds: float | None = None  # as if alone
+    train_seconds: float = 0.0
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        return {t.seed: t.accuracy for t in self.trials}
+
+    @property
+    def label_free(self) -> bool:
+        return all(t.label_free for t in self.trials)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that can be compared, and the conditions they share."""
+
+    conditions: Mapping[str, Any]
+    split: Mapping[str, Any]  # what the reader asked to split by beyond the conditions: keep, scorer, selector, track
+    rows: tuple[Row, ...]
+    left_out: tuple[TrialResult, ...] = ()  # several for one seed that nothing tells apart
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted({t.seed for row in self.rows for t in row.trials}))
+
+    @property
+    def missing(self) -> int:
+        """Cells that other rows of this table have a seed for."""
+        seeds = len(self.seeds)
+        return sum(seeds - row.accuracy.n for row in self.rows)
+
+
+def tables(found: Sequence[Group], split_by: Sequence[str], labels: Labels | None, variant_of: Variant) -> list[Table]:
+    """The tables of all groups, rows sorted: keep ratio up, accuracy down, full data last."""
+    trials = [t for group in found for t in group.trials]
+    scorers = labels_for("scorer", (t.scorer for t in trials if t.scorer), labels)
+    selectors = labels_for("selector", (t.selector for t in trials), labels)
+    made = []
+    for group in found:
+        rows, left_out = _rows(group.trials, variant_of)
+        rows = [_labelled(row, scorers, selectors) for row in rows]
+        for split, members in _split(rows, split_by):
+            made.append(Table(group.conditions, split, tuple(_sorted(_compared(members))), left_out))
+    return [table for table in made if table.rows]
+
+
+def _rows(trials: Iterable[TrialResult], variant_of: Variant) -> tuple[list[Row], tuple[TrialResult, ...]]:
+    by_method: dict[Any, list[TrialResult]] = defaultdict(list)
+    for trial in trials:
+        by_method[method(trial)].append(trial)
+    rows, left_out = [], []
+    for alike in by_method.values():
+        for variant, members in _variants(alike, variant_of).items():
+            seeds = Counter(t.seed for t in members)
+            one = [t for t in members if seeds[t.seed] == 1]
+            left_out += [t for t in members if seeds[t.seed] > 1]
+            if one:
+                rows.append(_row(sorted(one, key=lambda t: t.seed), variant))
+    return rows, tuple(left_out)
+
+
+def _variants(trials: Sequence[TrialResult], variant_of: Variant) -> dict[str, list[TrialResult]]:
+    """Trials of one row; told apart only where there are several for one seed (the method changed in between)."""
+    if len({t.seed for t in trials}) == len(trials):
+        return {"": list(trials)}
+    found: dict[str, list[TrialResult]] = defaultdict(list)
+    for trial in trials:
+        found[variant_of(trial)].append(trial)
+    return dict(found) if len(found) > 1 else {"": list(trials)}
+
+
+def _row(trials: Sequence[TrialResult], variant: str) -> Row:
+    first = trials[0]
+    ranks, chosen = first.scorer is not None, first.selector not in ("full", "subset")
+    return Row(
+        label="",
+        scorer=first.scorer,
+        selector=first.selector,
+        keep=first.keep,
+        examples=first.examples,
+        baseline=baseline(first),
+        variant=variant,
+        trials=tuple(trials),
+        accuracy=summarise([t.accuracy for t in trials]),
+        score_seconds=_mean([t.score_cost.alone_seconds for t in trials]) if ranks else None,
+        select_seconds=_mean([t.select_cost.alone_seconds for t in trials]) if chosen else None,
+        train_seconds=_mean([t.train_cost.seconds for t in trials]),
+    )
+
+
+def _labelled(row: Row, scorers: Mapping[str, str], selectors: Mapping[str, str]) -> Row:
+    scorer = scorers[row.scorer] if row.scorer else None
+    label = method_label(row.baseline, scorer, selectors[row.selector], row.trials[0].selection)
+    return replace(row, label=f"{label} [{row.variant}]" if row.variant else label)
+
+
+def _split(rows: Sequence[Row], split_by: Sequence[str]) -> list[tuple[dict[str, Any], list[Row]]]:
+    """Rows apart by what the reader asked for; baselines stand in every part they can be compared with."""
+    parts: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.baseline is None or not split_by:
+            parts.setdefault(tuple(_SPLITS[name](row) for name in split_by), []).append(row)
+    if not parts:
+        return [({}, list(rows))]
+    found = []
+    for key in sorted(parts, key=lambda key: tuple((isinstance(x, str), x) for x in key)):
+        split = dict(zip(split_by, key, strict=True))
+        if split_by:
+            fitting = [r for r in rows if r.baseline and r.keep == split.get("keep", r.keep)]
+            fitting += [r for r in rows if r.baseline == "full" and r not in fitting]
+            parts[key] += fitting
+        found.append((split, parts[key]))
+    return found
+
+
+_SPLITS: dict[str, Callable[[Row], Any]] = {
+    "keep": lambda row: row.keep,
+    "scorer": lambda row: row.scorer or "",
+    "selector": lambda row: row.selector,
+    "track": lambda row: "label-free" if row.label_free else "open",
+}
+SPLITS = tuple(_SPLITS)
+
+
+def _compared(rows: Sequence[Row]) -> list[Row]:
+    """Each row with its paired difference to class-balanced random; Holm over all rows that have a p value."""
+    compared = []
+    for row in rows:
+        partner = _partner(row, rows)
+        compared.append(replace(row, difference=paired(row.by_seed, partner.by_seed)) if partner else row)
+    tested = [row.difference for row in compared if row.difference and row.difference.p is not None]
+    adjusted = dict(zip(map(id, tested), holm([d.p for d in tested if d.p is not None]), strict=True))
+    return [
+        replace(row, difference=replace(row.difference, p_holm=adjusted.get(id(row.difference))))
+        if row.difference
+        else row
+        for row in compared
+    ]
+
+
+def _partner(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The class-balanced random row with as many examples; of the same keep ratio where there are several."""
+    if row.baseline in ("full", "balanced"):
+        return None
+    found = [r for r in rows if r.baseline == "balanced" and r.examples == row.examples]
+    return min(found, key=lambda r: (r.keep != row.keep, r.variant != row.variant, r.variant), default=None)
+
+
+def _sorted(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda r: (r.baseline == "full", r.keep, -r.accuracy.mean, r.label, r.scorer or ""))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

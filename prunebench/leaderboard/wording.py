@@ -1,0 +1,134 @@
+"""The words and numbers of a board, the same in every format that people read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .ranking import Board
+from .statistics import Difference, Summary
+from .table import Row, Table
+
+COLUMNS = ("method", "keep", "k", "seeds", "accuracy %", "vs balanced", "score s", "select s", "train s")
+FOOTNOTE = (
+    "Accuracy: last epoch, test split touched once per trial; mean and 95 % t-interval over seeds.",
+    "vs balanced: points above class-balanced random of as many examples, paired by seed, 95 % interval;",
+    "* where its paired t-test stays below 0.05 after Holm's correction over the table.",
+    "Seconds: scoring and selecting as if alone, with nothing shared or stored; training of one trial.",
+)
+_USUAL = {"setting": "", "pretrained": False, "policy": "plain", "precision": "float32"}
+_MEASURES = {
+    "fingerprint": "data {:.8}",
+    "test_fingerprint": "test {:.8}",
+    "image_size": "{} px",
+    "setting": "{}",
+    "pretrained": "pretrained: {}",
+    "recipe": "recipe {:.8}",
+    "policy": "policy {}",
+    "threads": "{} threads",
+    "precision": "{}",
+    "protocol": "protocol {}",
+    "reference": "scored with {}",
+    "reference_epochs": "scored over {} epochs",
+}
+
+
+Seen = Mapping[tuple[str, str, str], set[Any]]  # (data set, model, condition) -> its values on the board
+
+
+def headings(board: Board) -> list[str]:
+    """What the rows of each table share."""
+    seen = defaultdict(set)
+    for table in board.tables:
+        for name in _MEASURES:
+            if (value := table.conditions[name]) is not None:
+                seen[table.conditions["dataset"], table.conditions["model"], name].add(value)
+    return [_heading(table, seen) for table in board.tables]
+
+
+def _heading(table: Table, seen: Seen) -> str:
+    """Always data set, model, budget and seeds; other conditions where they are unusual or differ on the board."""
+    c = table.conditions
+    parts = [c["dataset"], c["model"], _budget(c), _seeds(table.seeds)]
+    parts += [_MEASURES[name].format(_said(c[name])) for name in _MEASURES if _matters(name, c, seen)]
+    parts += [f"{name} {value:g}" if name == "keep" else f"{name} {value}" for name, value in table.split.items()]
+    if c["scorings"] is not None:
+        parts.append("given one scoring run" if c["scorings"] == 1 else f"{c['scorings']} scoring runs")
+    return " · ".join(str(part) for part in parts if part != "")
+
+
+def _matters(name: str, conditions: Mapping[str, Any], seen: Seen) -> bool:
+    value = conditions[name]
+    if value is None:
+        return False
+    return value != _USUAL.get(name, value) or len(seen[conditions["dataset"], conditions["model"], name]) > 1
+
+
+def _said(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+
+def _budget(conditions: Mapping[str, Any]) -> str:
+    steps = "-".join(str(s) for s in conditions["steps"])
+    return f"{steps} steps" if conditions["train_budget"] == "steps" else f"equal epochs ({steps} steps)"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    unbroken = list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    return f"seeds {seeds[0]}-{seeds[-1]}" if unbroken else "seeds " + ", ".join(map(str, seeds))
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """The text of a row, column by column."""
+    return (
+        row.label,
+        f"{row.keep:.4g}",
+        str(row.examples),
+        str(row.accuracy.n),
+        accuracy(row.accuracy),
+        difference(row),
+        seconds(row.score_seconds),
+        seconds(row.select_seconds),
+        seconds(row.train_seconds),
+    )
+
+
+def accuracy(found: Summary) -> str:
+    half = "(one seed)" if found.half is None else f"± {100 * found.half:.2f}"
+    return f"{100 * found.mean:.2f} {half}"
+
+
+def difference(row: Row) -> str:
+    found: Difference | None = row.difference
+    if found is None:
+        return "-"
+    half = "(one seed)" if found.half is None else f"± {100 * found.half:.2f}"
+    fewer = f" (of {found.n})" if found.n < row.accuracy.n and found.n > 1 else ""
+    return f"{100 * found.mean:+.2f} {half}{fewer}{' *' if found.significant else ''}"
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def notes(board: Board) -> list[str]:
+    """What is not in the tables, one line each."""
+    found = []
+    if not board.tables:
+        found.append("No finished trials.")
+    if board.failures:
+        told = ", ".join(f"{name} ({n})" for name, n in board.failed_methods)
+        found.append(f"{len(board.failures)} failed cell{'s' * (len(board.failures) > 1)}: {told}")
+    if board.missing:
+        found.append(f"{board.missing} missing cell{'s' * (board.missing > 1)}: rows with fewer seeds than their table")
+    if board.left_out:
+        found.append(
+            f"{board.left_out} record{'s' * (board.left_out > 1)} left out: several for one seed that nothing tells "
+            "apart, or without a usable accuracy"
+        )
+    return found

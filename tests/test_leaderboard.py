@@ -1,0 +1,436 @@
+"""The board: a pure function of records that never mixes what cannot be compared."""
+
+import dataclasses
+import hashlib
+import json
+import random
+
+import pytest
+
+from prunebench import UserError
+from prunebench.leaderboard import board, leaderboard
+from prunebench.store import Store
+from prunebench.types import Cost, TrialResult
+
+N = 1437
+BALANCED = "prunebench/balanced(quota='proportional')"
+DRD = "prunebench-drd/drd(timestep='ib', draws='auto')"
+BWS = "prunebench/bws(step=0.05, order='hardest')"
+
+
+def trial(selector=BWS, scorer=DRD, *, keep=0.1, seed=0, accuracy=0.9, **changed):
+    fields = {
+        "dataset": "digits",
+        "fingerprint": "f" * 64,
+        "test_fingerprint": "e" * 64,
+        "image_size": 8,
+        "scorer": scorer,
+        "selector": selector,
+        "keep": keep,
+        "examples": int(keep * N + 0.5),
+        "label_free": False,
+        "model": "resnet18",
+        "pretrained": False,
+        "recipe": "c" * 64,
+        "train_budget": "steps",
+        "steps": 120,
+        "policy": "plain",
+        "seed": seed,
+        "score_seed": 0,
+        "reference": "resnet18",
+        "reference_epochs": 10,
+        "threads": 2,
+        "precision": "float32",
+        "protocol": 1,
+        "setting": "",
+        "accuracy": accuracy,
+        "class_accuracy": (accuracy,),
+        "train_loss": 0.1,
+        "score_cost": Cost(seconds=5.0, alone_seconds=50.0),
+        "select_cost": Cost(seconds=1.0, alone_seconds=2.0),
+        "train_cost": Cost(seconds=3.0, alone_seconds=3.0),
+        "provenance": {"plugins": {"prunebench": "0.1.0", "prunebench-drd": "0.1.0"}},
+    } | changed
+    fields.setdefault("selection", f"{scorer}|{selector}|{keep}|{seed}|{fields['score_seed']}|{fields['reference']}")
+    told = {k: v for k, v in fields.items() if k not in ("accuracy", "provenance")}
+    fields.setdefault("id", hashlib.sha256(repr(told).encode()).hexdigest())
+    return TrialResult(**fields)
+
+
+def balanced(**changed):
+    return trial(BALANCED, None, **changed)
+
+
+def full(**changed):
+    return trial("full", None, keep=1.0, selection="all", **changed)
+
+
+def rows(found):
+    return [row for table in found.tables for row in table.rows]
+
+
+def three_seeds(make, accuracies=(0.90, 0.92, 0.94), **changed):
+    return [make(seed=seed, accuracy=accuracy, **changed) for seed, accuracy in enumerate(accuracies)]
+
+
+# -- rows and numbers -------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_a_small_board_by_hand():
+    found = board([*three_seeds(trial), *three_seeds(balanced, (0.87, 0.90, 0.93)), full(accuracy=0.97)])
+    (table,) = found.tables
+    ours, partner, whole = table.rows
+    assert [r.label for r in table.rows] == ["drd + bws", "balanced random", "full data"]
+    assert (ours.examples, ours.accuracy.n) == (144, 3)
+    assert ours.accuracy.mean == pytest.approx(0.92)
+    assert ours.difference.mean == pytest.approx(0.02)  # 0.03, 0.02, 0.01: sd 0.01
+    assert ours.difference.half == pytest.approx(4.302653 * 0.01 / 3**0.5)
+    assert ours.difference.p_holm == ours.difference.p  # the only comparison of this table
+    assert partner.difference is None and whole.difference is None
+    assert (ours.score_seconds, ours.select_seconds, ours.train_seconds) == (50.0, 2.0, 3.0)
+    assert partner.score_seconds is None and whole.select_seconds is None
+
+
+def test_holm_counts_the_rows_of_the_table_shown():
+    uniform = three_seeds(lambda **k: trial("prunebench/random()", None, **k), (0.88, 0.86, 0.93))
+    results = [*three_seeds(trial), *three_seeds(balanced, (0.87, 0.90, 0.93)), *uniform]
+    ours = next(r for r in rows(board(results)) if r.scorer)
+    other = next(r for r in rows(board(results)) if r.baseline == "random")
+    assert other.difference.p > ours.difference.p
+    assert ours.difference.p_holm == pytest.approx(2 * ours.difference.p)
+
+
+def test_a_missing_partner_is_no_number():
+    found = board([trial(seed=0), balanced(seed=1)])
+    assert all(row.difference is None for row in rows(found))
+    line = next(line for line in str(found).splitlines() if line.startswith(" drd + bws"))
+    assert line.split("(one seed)")[1].split()[0] == "-"
+
+
+def test_partners_keep_as_many_examples():
+    found = board([trial(keep=0.2, seed=0), balanced(keep=0.1, seed=0)])
+    assert all(row.difference is None for row in rows(found))
+    file = trial("subset", None, keep=144 / N, selection="5e1ec7" * 8)  # an index file with the k of keep 0.1
+    row = next(r for r in rows(board([file, balanced(accuracy=0.8)])) if r.selector == "subset")
+    assert row.label == "index file 5e1ec75e"
+    assert row.difference.mean == pytest.approx(0.1)
+
+
+def test_equal_quotas_are_not_the_baseline():
+    equal = trial("prunebench/balanced(quota='equal')", None, accuracy=0.7)
+    foreign = trial("other/balanced()", None, accuracy=0.6)
+    found = rows(board([trial(), equal, foreign, balanced(accuracy=0.8)]))
+    assert [r.baseline for r in found].count("balanced") == 1
+    assert next(r for r in found if r.scorer).difference.mean == pytest.approx(0.1)
+
+
+def test_one_seed_says_so():
+    text = str(board([trial(), balanced(accuracy=0.8)]))
+    assert "90.00 (one seed)" in text
+    assert "+10.00 (one seed)" in text
+    assert "±" not in text.splitlines()[4]
+
+
+def test_order_keep_up_accuracy_down_full_last():
+    a, b = "prunebench/a()", "prunebench/b()"
+    found = board(
+        [
+            full(accuracy=0.5),
+            trial(scorer=a, keep=0.2, accuracy=0.8),
+            trial(scorer=b, keep=0.2, accuracy=0.9),
+            trial(scorer=a, keep=0.1, accuracy=0.7),
+            trial(scorer=a, keep=1.0, accuracy=0.4),
+        ]
+    )
+    assert [(r.label, r.keep) for r in rows(found)] == [
+        *[("a + bws", 0.1), ("b + bws", 0.2), ("a + bws", 0.2), ("a + bws", 1.0), ("full data", 1.0)]
+    ]
+
+
+def test_results_below_random_stay():
+    found = board([*three_seeds(trial, (0.10, 0.11, 0.12)), *three_seeds(balanced, (0.90, 0.92, 0.91))])
+    assert next(r for r in rows(found) if r.scorer).difference.mean < -0.7
+
+
+def test_a_pure_function_whatever_the_order():
+    results = [t for keep in (0.1, 0.2) for t in (*three_seeds(trial, keep=keep), *three_seeds(balanced, keep=keep))]
+    results += [*three_seeds(full), *three_seeds(trial, model="vit_tiny"), *three_seeds(trial, steps=60)]
+    shuffled = results * 2
+    random.Random(0).shuffle(shuffled)
+    for form in ("table", "md", "csv", "json"):
+        assert board(results).render(form) == board(shuffled).render(form)
+
+
+def test_a_record_without_a_usable_accuracy_is_never_ranked():
+    found = board([trial(seed=0), trial(seed=1, accuracy=float("nan")), trial(seed=2, accuracy=93.1)])
+    assert [r.accuracy.n for r in rows(found)] == [1]
+    assert found.left_out == 2
+    assert "2 records left out" in str(found)
+
+
+# -- never mixed ------------------------------------------------------------------------------------------------------
+
+OTHER = {
+    "dataset": "planted",
+    "fingerprint": "0" * 64,
+    "test_fingerprint": "0" * 64,
+    "image_size": 16,
+    "model": "vit_tiny",
+    "pretrained": True,
+    "recipe": "0" * 64,
+    "train_budget": "epochs",
+    "steps": 60,
+    "policy": "dynamic",
+    "threads": 1,
+    "precision": "bfloat16",
+    "protocol": 2,
+    "setting": "sym:0.2",
+    "reference": "vit_tiny",
+    "reference_epochs": 5,
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_trials_under_other_conditions_stand_in_another_table(name):
+    found = board([trial(accuracy=0.9), trial(accuracy=0.5, seed=1, **{name: OTHER[name]})])
+    assert len(found.tables) == 2
+    assert sorted(r.accuracy.mean for r in rows(found)) == [0.5, 0.9]
+    first, second = json.loads(found.render("json"))["groups"]
+    assert first["heading"].replace("seed 0", "") != second["heading"].replace("seed 1", "")
+
+
+def test_conditions_are_exactly_what_a_trial_says_of_how_it_was_made():
+    """A new field of `TrialResult` must be put either among the conditions or here."""
+    told = {"scorer", "selector", "keep", "examples", "selection", "label_free", "seed", "score_seed", "id"}
+    told |= {"accuracy", "class_accuracy", "train_loss", "score_cost", "select_cost", "train_cost", "provenance"}
+    assert {f.name for f in dataclasses.fields(TrialResult)} == set(OTHER) | told
+
+
+def test_baselines_stand_beside_every_scoring():
+    """What no scoring run had a part in is compared with all methods, whichever reference was named when it ran."""
+    results = [trial(accuracy=0.9), trial(accuracy=0.8, reference="vit_tiny"), balanced(accuracy=0.7), full()]
+    found = board(results)
+    assert [[r.baseline for r in table.rows] for table in found.tables] == [[None, "balanced", "full"]] * 2
+    assert [table.rows[0].difference.mean for table in found.tables] == pytest.approx([0.2, 0.1])
+    assert "scored with vit_tiny" in str(found)
+
+
+def test_a_baseline_run_beside_two_scorings_counts_once_in_each():
+    results = [
+        trial(),
+        trial(reference="vit_tiny"),
+        balanced(accuracy=0.7),
+        balanced(accuracy=0.7, reference="vit_tiny"),
+    ]
+    found = board(results)
+    assert [[r.accuracy.n for r in table.rows] for table in found.tables] == [[1, 1], [1, 1]]
+    assert found.left_out == 0
+
+
+def test_one_scoring_run_and_several_are_not_mixed():
+    one = [trial(seed=s, accuracy=0.8) for s in range(3)]
+    three = [trial(seed=s, score_seed=s, accuracy=0.9) for s in (1, 2)]  # seed 0 is the same trial in both
+    found = board([*one, *three, *three_seeds(balanced)])
+    told = {t.conditions["scorings"]: [r.accuracy.mean for r in t.rows if r.scorer] for t in found.tables}
+    assert told == {1: [pytest.approx(0.8)], 3: [pytest.approx((0.8 + 0.9 + 0.9) / 3)]}
+    assert "given one scoring run" in str(found) and "3 scoring runs" in str(found)
+    assert found.left_out == 0
+
+
+def test_an_unfinished_row_stands_beside_its_finished_neighbours():
+    three = [trial(seed=s, score_seed=s % 3) for s in range(5)]
+    begun = trial(scorer="prunebench/aum()", seed=0)
+    (table,) = board([*three, begun]).tables
+    assert table.conditions["scorings"] == 3
+    assert len(table.rows) == 2 and table.missing == 4
+
+
+def epochs_trial(whole, keep, **changed):
+    k = int(keep * N + 0.5)
+    return trial(keep=keep, train_budget="epochs", steps=-(-whole * k // N), **changed)
+
+
+def test_equal_epochs_of_all_keep_ratios_stand_in_one_table():
+    found = board([epochs_trial(120, keep) for keep in (0.01, 0.05, 0.1, 0.33, 0.5, 0.9)])
+    (table,) = found.tables
+    assert "equal epochs (2-108 steps)" in str(found)
+    assert len(table.rows) == 6
+
+
+def test_different_epochs_stand_in_different_tables():
+    results = [epochs_trial(whole, keep) for whole in (60, 120, 240) for keep in (0.05, 0.1, 0.5, 0.9)]
+    found = board(results)
+    assert sorted(max(t.conditions["steps"]) for t in found.tables) == [54, 108, 216]
+    assert all(len(t.rows) == 4 for t in found.tables)
+
+
+def test_records_of_two_versions_of_a_method_are_two_rows():
+    new = {"plugins": {"prunebench": "0.1.0", "prunebench-drd": "0.2.0"}}
+    results = [trial(seed=s, accuracy=0.8) for s in range(2)]
+    results += [trial(seed=s, accuracy=0.9, selection=f"new{s}", provenance=new) for s in range(2)]
+    found = rows(board(results))
+    assert [(r.label, r.accuracy.n, r.accuracy.mean) for r in found] == [
+        ("drd + bws [prunebench 0.1.0, prunebench-drd 0.2.0]", 2, 0.9),
+        ("drd + bws [prunebench 0.1.0, prunebench-drd 0.1.0]", 2, 0.8),
+    ]
+
+
+def test_several_records_of_one_seed_that_nothing_tells_apart_are_not_averaged():
+    results = [trial(seed=0, accuracy=0.8), trial(seed=0, accuracy=0.9, selection="other"), trial(seed=1, accuracy=0.7)]
+    found = board(results)
+    assert [(r.accuracy.n, r.accuracy.mean) for r in rows(found)] == [(1, 0.7)]
+    assert found.left_out == 2
+
+
+# -- grouping ---------------------------------------------------------------------------------------------------------
+
+
+def test_group_by_orders_tables():
+    results = [trial(dataset=d, model=m) for d in ("b", "a") for m in ("y", "x")]
+    by_data = [(t.conditions["dataset"], t.conditions["model"]) for t in board(results).tables]
+    by_model = [(t.conditions["dataset"], t.conditions["model"]) for t in board(results, group_by=["model"]).tables]
+    assert by_data == [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
+    assert by_model == [("a", "x"), ("b", "x"), ("a", "y"), ("b", "y")]
+
+
+def test_group_by_keep_repeats_the_full_row_and_keeps_its_own_random():
+    results = [make(keep=keep) for keep in (0.2, 0.1) for make in (trial, balanced)] + [full()]
+    found = board(results, group_by=("keep",))
+    assert [t.split for t in found.tables] == [{"keep": 0.1}, {"keep": 0.2}]
+    assert [[r.keep for r in t.rows] for t in found.tables] == [[0.1, 0.1, 1.0], [0.2, 0.2, 1.0]]
+
+
+@pytest.mark.parametrize("by", ["scorer", "selector", "track"])
+def test_group_by_method_repeats_the_baselines(by):
+    other = trial("prunebench/ccs(cutoff=0.0)", "prunebench/aum()", label_free=True)
+    found = board([trial(), other, balanced(accuracy=0.8), full()], group_by=("dataset", by))
+    assert [[r.baseline for r in t.rows].count(None) for t in found.tables] == [1, 1]
+    assert all({"balanced", "full"} <= {r.baseline for r in t.rows} for t in found.tables)
+    assert all(r.difference.mean == pytest.approx(0.1) for r in rows(found) if r.baseline is None)
+
+
+def test_an_unknown_group_is_explained():
+    with pytest.raises(UserError, match=r"does not know 'modle', did you mean 'model'"):
+        board([trial()], group_by=("modle",))
+
+
+# -- labels -----------------------------------------------------------------------------------------------------------
+
+
+def test_labels_name_only_what_tells_rows_apart():
+    results = [trial(scorer=f"x/drd(model='auto', timestep={t})", selector=BWS) for t in (10, 20)]
+    results += [trial(scorer="x/aum()", selector="x/per_class(x/ccs(cutoff=0.0, strata=50))")]
+    results += [trial(scorer="x/aum()", selector="x/per_class(x/ccs(cutoff=0.1, strata=50))")]
+    assert {r.label for r in rows(board(results))} == {
+        *("drd(timestep=10) + bws", "drd(timestep=20) + bws"),
+        *("aum + per_class(ccs(cutoff=0.0))", "aum + per_class(ccs(cutoff=0.1))"),
+    }
+
+
+def test_labels_name_the_package_where_two_offer_the_name():
+    found = rows(board([trial(scorer="a/aum()"), trial(scorer="b/aum()", accuracy=0.8)]))
+    assert [r.label for r in found] == ["a/aum + bws", "b/aum + bws"]
+
+
+def test_given_labels_are_used_unless_they_hide_a_difference():
+    results = [trial(scorer=f"x/drd(timestep={t})") for t in (10, 20)]
+    texts = {r.label for r in rows(board(results, labels=lambda kind, text: f"{kind}!"))}
+    assert texts == {"drd(timestep=10) + selector!", "drd(timestep=20) + selector!"}
+
+
+def test_texts_outside_the_grammar_and_long_ones_stay_distinct():
+    long = [f"x/drd(weights='{'w' * 300}{i}')" for i in range(2)]
+    found = {r.label for r in rows(board([trial(scorer=text) for text in ("((((", *long)]))}
+    assert len(found) == 3
+    assert all(len(label) < 100 for label in found)
+
+
+# -- failed cells -----------------------------------------------------------------------------------------------------
+
+
+def failure(number, selector="ccs"):
+    told = {"error": "diverged", "scorer": "drd", "selector": selector, "keep": 0.1, "model": "m", "seed": number}
+    return {"id": str(number), **told, "dataset": "digits"}
+
+
+def test_failed_cells_are_counted_and_never_numbers():
+    found = board([trial()], [failure(0), failure(1), failure(2, "full") | {"scorer": None}])
+    assert "3 failed cells: drd + ccs (2), full data (1)" in str(found)
+    assert len(rows(found)) == 1
+    assert [f["error"] for f in json.loads(found.render("json"))["failed"]] == ["diverged"] * 3
+
+
+def test_nothing_but_failures():
+    found = board([], [failure(0)])
+    assert str(found).splitlines() == ["No finished trials.", "1 failed cell: drd + ccs (1)"]
+    assert found.render("csv").count("\n") == 0
+
+
+# -- stores -----------------------------------------------------------------------------------------------------------
+
+
+def put(store, result, definition=1, **changed):
+    about = {"data": result.fingerprint, "method": {"text": result.selector, "definition": definition}}
+    selection = store.put("selections", about | {"seed": result.seed}, {}).id
+    plain = dataclasses.asdict(result) | {"selection": selection} | changed
+    plain = {k: v for k, v in plain.items() if k not in ("id", "provenance")}
+    store.put("trials", {"selection": selection, "seed": result.seed}, plain, provenance=dict(result.provenance))
+
+
+def test_a_record_in_several_stores_counts_once(tmp_path):
+    stores = [Store(tmp_path / name) for name in "ab"]
+    for store in stores:
+        put(store, trial(seed=0))
+    put(stores[1], trial(seed=1))
+    stores[0].note_failure("c" * 64, failure(3))
+    found = leaderboard([stores[0], tmp_path / "b"])
+    assert [r.accuracy.n for r in rows(found)] == [2]
+    assert len(found.failures) == 1
+    assert [r.accuracy.n for r in rows(leaderboard(tmp_path / "a"))] == [1]
+
+
+def test_a_method_whose_definition_changed_is_two_rows(tmp_path):
+    store = Store(tmp_path / "runs")
+    for seed in range(2):
+        put(store, trial(seed=seed, accuracy=0.8), definition=1)
+        put(store, trial(seed=seed, accuracy=0.9), definition=2)
+    found = rows(leaderboard(store))
+    assert [(r.accuracy.n, r.accuracy.mean) for r in found] == [(2, 0.9), (2, 0.8)]
+    assert len({r.label for r in found}) == 2
+
+
+@pytest.mark.parametrize(
+    "changed", [{"accuracy": "0.9"}, {"seed": True}, {"examples": 0}, {"scorer": 3}, {"more": 1}, {"train_cost": {}}]
+)
+def test_a_record_of_another_shape_is_left_out(tmp_path, changed, caplog):
+    store = Store(tmp_path / "runs")
+    put(store, trial(seed=0))
+    if changed == {"train_cost": {}}:
+        changed = {"train_cost": {"seconds": "long"}}
+    put(store, trial(seed=1), **changed)
+    assert [r.accuracy.n for r in rows(leaderboard(store))] == [1]
+    assert "left out" in caplog.text
+
+
+def test_an_altered_record_is_never_ranked(tmp_path):
+    store = Store(tmp_path / "runs")
+    put(store, trial(seed=0))
+    put(store, trial(seed=1))
+    card = min((tmp_path / "runs" / "trials").glob("*.json"))
+    card.write_text(card.read_text().replace('"accuracy":0.9', '"accuracy":0.99'))
+    assert [r.accuracy.mean for r in rows(leaderboard(Store(tmp_path / "runs")))] == [0.9]
+
+
+def test_an_empty_store_and_a_missing_one_are_explained(tmp_path):
+    with pytest.raises(UserError, match="no finished trial in"):
+        leaderboard(Store(tmp_path / "runs"))
+    with pytest.raises(UserError, match=r"no store at .*nowhere"):
+        leaderboard(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_public_name_can_be_called_before_and_after_the_package_is_imported(tmp_path):
+    import prunebench
+
+    put(Store(tmp_path / "runs"), trial())
+    assert len(prunebench.leaderboard(tmp_path / "runs").tables) == 1
