@@ -18,7 +18,7 @@ from typing import Any
 
 from .errors import UserError
 
-NAME = r"[A-Za-z0-9._-]{1,64}"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _SPEC = re.compile(rf"\s*(?:(?P<distribution>{NAME})/)?(?P<name>{NAME})\s*(?:\((?P<args>.*)\))?\s*", re.DOTALL)
 _OPTION = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*=(?!=)(?P<value>.*)", re.DOTALL)
 _BARE = re.compile(r"[A-Za-z_][\w./:+-]*")

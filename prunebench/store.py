@@ -226,9 +226,10 @@ class Store:
         return self._publish_named(folder, id, source.suffix, temporary, file_sha256(temporary))
 
     def _publish_named(self, folder: Path, id: str, suffix: str, temporary: Path, sha: str) -> dict[str, Any]:
-        name = f"{id}.{sha[:16]}{suffix}"  # content in the name: an orphan of a killed run is never in the way
+        name = f"{id}.{sha[:16]}{suffix}"  # content in the name: replacing can only mend a damaged file
         size = temporary.stat().st_size
-        _publish(temporary, folder / name)
+        temporary.replace(folder / name)
+        _fsync(folder)
         return {"path": name, "bytes": size, "sha256": sha}
 
     def make_folder(

@@ -216,14 +216,16 @@ def test_baselines_stand_beside_every_scoring():
 
 
 def test_a_baseline_run_beside_two_scorings_counts_once_in_each():
-    results = [
-        trial(),
-        trial(reference="vit_tiny"),
-        balanced(accuracy=0.7),
-        balanced(accuracy=0.7, reference="vit_tiny"),
-    ]
+    results = [trial(), trial(reference="vit_tiny")]
+    results += [balanced(accuracy=0.7), balanced(accuracy=0.6, reference="vit_tiny")]
     found = board(results)
-    assert [[r.accuracy.n for r in table.rows] for table in found.tables] == [[1, 1], [1, 1]]
+    assert [[r.accuracy.mean for r in table.rows] for table in found.tables] == [[0.9, 0.7], [0.9, 0.6]]
+    assert found.left_out == 0
+
+
+def test_a_baseline_run_beside_another_scoring_only_is_not_called_left_out():
+    found = board([trial(), balanced(accuracy=0.7), balanced(accuracy=0.7, reference_epochs=5)])
+    assert [r.accuracy.n for r in rows(found)] == [1, 1]
     assert found.left_out == 0
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..budgets import class_budgets
 from ..errors import UserError
+from ..seeds import seed_for
 from ..types import Dataset, Split
 from .memory import MemoryImages
 

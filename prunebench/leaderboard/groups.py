@@ -27,7 +27,7 @@ class Group:
 def baseline(trial: TrialResult) -> str | None:
     """ "full", "balanced" or "random" for rows that are on every board, None for methods and index files."""
     name, _, options = trial.selector.removeprefix("prunebench/").partition("(")
-    if trial.scorer is not None or "/" in name or name not in ("full", "balanced", "random"):
+    if trial.scorer is not None or name not in ("full", "balanced", "random"):
         return None
     return None if name == "balanced" and "equal" in options else name
 
