@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .errors import MethodError
+from .seeds import global_rng
 from .types import Cost
 
 
@@ -45,7 +46,8 @@ class Account:
         self.depth += 1
         started = time.perf_counter()
         try:
-            yield
+            with global_rng():  # what libraries draw in here is not the method's doing
+                yield
         finally:
             self.depth -= 1
             if self.depth == 0:

@@ -16,6 +16,7 @@ from .errors import MethodError, PrunebenchError
 from .evidence import Evidence
 from .registry import Method
 from .seeds import global_rng
+from .types import Chosen
 
 
 def call(method: Method, evidence: Evidence) -> tuple[Any, float]:
@@ -60,7 +61,9 @@ def _inner(method: Method, evidence: Evidence, indices: Any, budget: int) -> tor
     rows = np.sort(np.asarray(indices, dtype=np.int64))
     inside = evidence.inner(rows, method.inner, int(budget))
     found, _ = call(method.inner, inside)
-    chosen = checked_indices(getattr(found, "indices", found), len(rows), int(budget), method.inner)
+    chosen = checked_indices(
+        found.indices if isinstance(found, Chosen) else found, len(rows), int(budget), method.inner
+    )
     return torch.from_numpy(rows[chosen])
 
 

@@ -24,7 +24,7 @@ from .errors import MethodError, UserError
 from .harness import Harness, hash_array
 from .neighbours import nearest
 from .reference import Reference, scoring_run
-from .registry import LABELLED, Method
+from .registry import FUNCTIONS, LABELLED, Method
 from .seeds import example_seeds, generator_for, held_out, seed_for
 from .types import Images
 from .watching import Watched, watched
@@ -93,11 +93,19 @@ class Evidence:
         if name == "neighbours":
             return self.neighbours
         if self.harness is None:
+            return self._missing(name)
+        return getattr(self, f"_{name}" if hasattr(type(self), f"_{name}") else name)
+
+    def _missing(self, name: str) -> Any:
+        """Nobody supplies it: a value is refused now, a function when it is called, which it may never be."""
+
+        def refuse(*args: Any, **kwargs: Any) -> Any:
             raise UserError(
                 f"{self.method.entry.key} asks for {name}, which nobody supplies: "
                 f"give it with given={{'{name}': ...}} (--given {name}=FILE), or use it in a run on a data set"
             )
-        return getattr(self, f"_{name}" if hasattr(type(self), f"_{name}") else name)
+
+        return refuse if name in FUNCTIONS else refuse()
 
     @property
     def _data(self) -> str:
@@ -253,11 +261,11 @@ class Evidence:
         with self.account.inside():
             n = len(self._h.train)
             rows = np.arange(n) if self.rows is None else self.rows
-            chosen = rows if indices is None else np.sort(rows[np.asarray(indices)])
+            chosen = rows if indices is None else np.sort(rows[_array(indices)])
             given = None
             if labels is not None:
                 given = np.zeros(n, dtype=np.int64)
-                given[rows] = np.asarray(labels)
+                given[rows] = _array(labels)
             whole = len(chosen) == n
             wanted = watched(watch, "presentation", self.method.entry.key, self.method.entry.definition)
             seeded = seed_for("observe", self.score_seed, seed)
@@ -269,9 +277,9 @@ class Evidence:
         """Accuracy on the whole training split of the reference model trained as a trial on ``indices``."""
         with self.account.inside():
             rows = np.arange(len(self._h.train)) if self.rows is None else self.rows
-            order = np.argsort(np.asarray(indices), kind="stable")
-            chosen = rows[np.asarray(indices)[order]]
-            weights = None if weights is None else np.asarray(weights, dtype=np.float64)[order]
+            order = np.argsort(_array(indices), kind="stable")
+            chosen = rows[_array(indices)[order]]
+            weights = None if weights is None else _array(weights).astype(np.float64)[order]
             record = judging.judged(self._h, chosen, weights, rows, self.score_seed)
             told = record.result
             self.account.charge(record.id, told["seconds"], told["forward"], told["backward"])
@@ -309,6 +317,10 @@ class Evidence:
             "seeds": [self.seed, self.score_seed],
         }
         return Blocks(self._h.store, identity, self._n, self._h.shard)
+
+
+def _array(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 @dataclass(frozen=True, eq=False)

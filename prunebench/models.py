@@ -2,14 +2,14 @@
 
 What changes with the side S of a picture (`ADAPTED`, the only place; everything else is timm's network as published):
 
-============  ==========================================  =========================  ===========
-S in px       ResNet stem                                 EfficientNet stem          ViT patch
-============  ==========================================  =========================  ===========
-up to 16      3x3 stride 2, no max-pool                   3x3 stride 1               2
-17 to 40      3x3 stride 1, no max-pool (as for CIFAR)    3x3 stride 1               4
-41 to 96      7x7 stride 2, max-pool (as published)       3x3 stride 2 (published)   8
-above 96      7x7 stride 2, max-pool (as published)       3x3 stride 2 (published)   published
-============  ==========================================  =========================  ===========
+============  ==========================================  ==========================  ===========
+S in px       ResNet stem                                 EfficientNet                ViT patch
+============  ==========================================  ==========================  ===========
+up to 16      3x3 stride 2, no max-pool                   first 3 strides of 2 are 1  2
+17 to 40      3x3 stride 1, no max-pool (as for CIFAR)    stem of stride 1            4
+41 to 96      7x7 stride 2, max-pool (as published)       as published                8
+above 96      7x7 stride 2, max-pool (as published)       as published                published
+============  ==========================================  ==========================  ===========
 
 A ViT is given position embeddings for S px; pictures whose side is no multiple of the patch are padded right and below.
 With pretrained weights a ResNet keeps its 7x7 kernel, so that the weights fit; only stride and max-pool follow the
@@ -49,13 +49,13 @@ class Adaptation:
     resnet_kernel: int | None = None
     resnet_stride: int = 2
     resnet_pool: bool = True
-    efficientnet_stride: int = 2
+    efficientnet_unstrided: int = 0  # of its five stride-2 layers, from the stem on, these many get stride 1
     vit_patch: int | None = None
 
 
 ADAPTED = (
-    Adaptation(16, resnet_kernel=3, resnet_pool=False, efficientnet_stride=1, vit_patch=2),
-    Adaptation(40, resnet_kernel=3, resnet_stride=1, resnet_pool=False, efficientnet_stride=1, vit_patch=4),
+    Adaptation(16, resnet_kernel=3, resnet_pool=False, efficientnet_unstrided=3, vit_patch=2),
+    Adaptation(40, resnet_kernel=3, resnet_stride=1, resnet_pool=False, efficientnet_unstrided=1, vit_patch=4),
     Adaptation(96, vit_patch=8),
     Adaptation(float("inf")),
 )
@@ -207,7 +207,9 @@ def _adapt_stem(backbone: Any, adaptation: Adaptation, *, keep_kernel: bool) -> 
             backbone.maxpool = nn.Identity()
         return True
     if kind == "EfficientNet":
-        backbone.conv_stem.stride = (adaptation.efficientnet_stride,) * 2
+        strided = [m for m in backbone.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+        for convolution in strided[: adaptation.efficientnet_unstrided]:
+            convolution.stride = (1, 1)
         return True
     return False
 

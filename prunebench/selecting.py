@@ -39,6 +39,10 @@ def select(
     """
     if scores is not None:
         refuse_other_data(scores, harness)
+    try:
+        budget_for(keep, len(harness.train))
+    except ValueError as wrong:
+        raise UserError(str(wrong)) from None
     identity = _identity(harness, scores, selector, keep, seed, score_seed)
     if (record := harness.store.get("selections", identity)) is not None:
         return read_selection(record)
@@ -78,10 +82,7 @@ def _compute(
     harness: Harness, scores: Scores | None, selector: Method, keep: float, seed: int, score_seed: int
 ) -> Selection:
     n = len(harness.train)
-    try:
-        budget = budget_for(keep, n)
-    except ValueError as wrong:
-        raise UserError(str(wrong)) from None
+    budget = budget_for(keep, n)
     account = Account(selector.label, harness.track, str(harness.device))
     values: dict[str, Any] = {"budget": budget}
     if scores is not None:

@@ -29,6 +29,7 @@ from .harness import Harness, temporary_store
 from .hookspecs import Scorer, Selector
 from .registry import Entry, Method, Plugin
 from .scoring import ask
+from .types import Chosen, Scored
 
 Check = tuple[str, Callable[[], None]]
 KEEPS = (0.004, 0.1, 0.37, 0.5, 1.0)
@@ -84,7 +85,9 @@ class Subject:
         harness = planted_harness()
         account = Account(self.method.label)
         found, _ = call(self.method, Evidence(self.method, account, seed, 0, harness, ask=ask))
-        return checked_values(getattr(found, "values", found), len(harness.train), self.method), account
+        return checked_values(
+            found.values if isinstance(found, Scored) else found, len(harness.train), self.method
+        ), account
 
     def chosen(self, hardness: np.ndarray, keep: float, seed: int = 0) -> tuple[np.ndarray, Account]:
         harness = planted_harness()
@@ -93,7 +96,9 @@ class Subject:
         account = Account(self.method.label)
         evidence = Evidence(self.method, account, seed, 0, harness, values=values, keep=keep, ask=ask)
         found, _ = call(self.method, evidence)
-        return checked_indices(getattr(found, "indices", found), len(harness.train), budget, self.method), account
+        return checked_indices(
+            found.indices if isinstance(found, Chosen) else found, len(harness.train), budget, self.method
+        ), account
 
 
 @lru_cache(maxsize=1)

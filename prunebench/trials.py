@@ -11,7 +11,6 @@ import numpy as np
 
 from .errors import CellError
 from .harness import PROTOCOL, Harness, hash_array
-from .models import canonical
 from .recipes import Recipe, recipe
 from .store import Record, identify
 from .types import Cost, Scores, Selection, TrialResult
@@ -64,6 +63,8 @@ def run_trial(
 
 def trial_identity(harness: Harness, trial: Trial, selection: Selection) -> dict[str, Any]:
     """A selection counts by its record's id; an index file by the SHA-256 of its indices."""
+    from .models import canonical  # timm: not for those who only read records
+
     return {
         **harness.conditions(),
         "data": harness.dataset.fingerprint,

@@ -139,7 +139,7 @@ def test_hostile_text_is_inert(form, text):
 
 
 def test_cells_are_not_read_as_terminal_markup():
-    assert "[b]x[/b] :smile: + bws" in str(board([trial(scorer="[b]x[/b] :smile:")]))
+    assert "\n [b]x[/b] :smile:" in str(board([trial(scorer="[b]x[/b] :smile:")]))
 
 
 def failed(text):

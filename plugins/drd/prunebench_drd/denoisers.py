@@ -87,7 +87,10 @@ def load_factory(text: str, classes: Sequence[str]) -> Denoiser:
         factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"drd: the denoiser factory {text!r} cannot be imported ({error})") from error
-    denoiser = factory(tuple(classes))
+    try:
+        denoiser = factory(tuple(classes))
+    except TypeError as error:
+        raise UserError(f"drd: the denoiser factory {text!r} must take the tuple of class names ({error})") from error
     lacking = [member for member in ("abar", "predict_noise", "encode", "decode") if not hasattr(denoiser, member)]
     if lacking:
         raise UserError(f"drd: the denoiser made by {text!r} lacks {', '.join(lacking)}")
@@ -147,7 +150,9 @@ def _pretrained(kind: Any, folder: Path, part: str) -> Any:
             )
     try:
         with torch.random.fork_rng(devices=[]):
-            return kind.from_pretrained(folder, subfolder=part, use_safetensors=True, local_files_only=True)
+            return kind.from_pretrained(
+                folder, subfolder=part, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+            )
     except Exception as error:  # whatever the library finds wrong with the file, the way out is the same
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"drd: {folder / part} cannot be read as a {kind.__name__} ({reason}); {_WAY_OUT}") from error
