@@ -30,6 +30,8 @@ def score(harness: Harness, method: Method, score_seed: int = 0) -> Scores:
         UserError: what the user must change before anything is computed.
         MethodError: the scorer failed or broke its contract.
     """
+    if method.text in harness.scoring:
+        raise UserError(f"scores ask for each other in a circle: {' -> '.join([*harness.scoring, method.text])}")
     for identity in _identities(harness, method, score_seed):
         if (record := harness.store.get("scores", identity)) is not None:
             return read_scores(record, harness.dataset.train.keys)
@@ -42,8 +44,6 @@ def score(harness: Harness, method: Method, score_seed: int = 0) -> Scores:
 
 
 def _compute(harness: Harness, method: Method, score_seed: int) -> Scores:
-    if method.text in harness.scoring:
-        raise UserError(f"scores ask for each other in a circle: {' -> '.join([*harness.scoring, method.text])}")
     account = Account(method.label, harness.track, str(harness.device))
     evidence = Evidence(method, account, score_seed, score_seed, harness, ask=ask)
     harness.scoring.append(method.text)

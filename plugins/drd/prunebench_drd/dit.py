@@ -54,7 +54,7 @@ def recipe_for(pixels: int, size: str = "auto", steps: int | str = "auto", flip:
     ======== ===== ====== ======= ===== ==========================
 
     Raises:
-        UserError: unknown size, or steps that are not a positive number.
+        UserError: unknown size, steps that are not a positive number, or pictures of one pixel.
     """
     pixels = min(pixels, LARGEST)
     auto = "nano" if pixels <= 16 else "small" if pixels <= 32 else "base"
@@ -63,6 +63,8 @@ def recipe_for(pixels: int, size: str = "auto", steps: int | str = "auto", flip:
         raise UserError(f"drd: dit must be auto or one of {', '.join(SHAPES)}, got {size!r}")
     if steps != "auto" and (not isinstance(steps, int) or steps < 1):
         raise UserError(f"drd: dit_steps must be auto or a positive number, got {steps!r}")
+    if pixels < 2:
+        raise UserError("drd: pictures of one pixel are too small for a DiT; give a larger --image-size")
     layers, width, heads, patches = SHAPES[size]
     patch = max([p for p in (2, 4, 8) if pixels // p >= patches], default=2)
     if size == "nano" and patch == 8:

@@ -53,7 +53,7 @@ class Deviations:
     def rows(self, draws: int) -> int:
         """Pictures per block, so that all their draws together fill one network batch."""
         z = self.chosen.denoiser.encode(self.images.pixels(torch.tensor([0]), self.chosen.size).to(self.device))
-        return max(1, network_rows(z[0].numel()) // draws)
+        return min(len(self.labels), max(1, network_rows(z[0].numel()) // draws))
 
     def all(self, draws: int, blocks: Callable[..., Tensor], progress: Callable[..., Any]) -> Tensor:
         """(N,) mean over the draws; neighbours in the order of work share their start."""

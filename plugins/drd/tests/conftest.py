@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from prunebench import MemoryImages, seed_for
 from prunebench_drd.schedule import linear_abar
 from torch import nn
+
+from prunebench import MemoryImages, seed_for
 
 GOLDEN = Path(__file__).parents[3] / "tests" / "golden" / "drd_diffusion.npz"
 

@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from prunebench import UserError
 from prunebench_drd.equations import (
     best_step,
     ddim_step,
@@ -20,6 +19,8 @@ from prunebench_drd.equations import (
 from prunebench_drd.reconstruct import evaluations, reconstruct
 from prunebench_drd.schedule import candidates, ddim_levels, linear_abar, snr
 from prunebench_drd.search import class_curve, own_log_posterior, rival_classes
+
+from prunebench import UserError
 
 SPACINGS = {"50": "linspace", "ddim50": "leading"}
 

@@ -1,0 +1,15 @@
+"""For all test folders: threads that wait do not spin, and nothing is left outside the clone."""
+
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, as the command line does
+
+
+def pytest_configure(config):
+    if config.option.basetemp is None and not hasattr(config, "workerinput"):
+        folder = Path(__file__).parent / ".pytest_tmp"
+        folder.mkdir(exist_ok=True)
+        config.option.basetemp = str(folder / str(os.getpid()))
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
