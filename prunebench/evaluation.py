@@ -36,8 +36,8 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
 def predict(network: Network, images: Images, device: str | torch.device = "cpu", batch: int | None = None) -> Tensor:
     """(N, C) float32 logits on the CPU, in evaluation mode.
 
-    All batches are of one size (default 256 up to 96 px, 64 above), the last one padded, so that an example's result does
-    not depend on how many follow it, to the last bit.
+    All batches are of one size (default 256 up to 96 px, 64 above), the last one padded, so that an example's result
+    does not depend on how many follow it, to the last bit.
     """
     return _over_all(network, network, images, device, batch)
 

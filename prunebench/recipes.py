@@ -51,8 +51,8 @@ _ADAMW = Recipe(optimizer="adamw", peak_lr=1e-3, weight_decay=0.05, batch=32, ep
 
 RECIPES: dict[tuple[DataFamily, Architecture], Recipe] = {
     # scikit-learn's 8x8 scans: 1,437 training examples, so 120 steps of 32 are 2.7 passes
-    ("digits", "resnet"): replace(_SGD, steps=120, epochs=2.7, floor=0.96),
-    ("digits", "efficientnet"): replace(_SGD, steps=240, epochs=5.4),
+    ("digits", "resnet"): replace(_SGD, weight_decay=5e-3, steps=120, epochs=2.7, floor=0.96),
+    ("digits", "efficientnet"): replace(_SGD, peak_lr=0.02, steps=240, epochs=5.4),
     ("digits", "vit"): replace(_ADAMW, steps=240, epochs=5.4),
     # any other pictures up to 16 px
     ("tiny", "resnet"): replace(_SGD, epochs=10),

@@ -66,7 +66,7 @@ def train(
     recorder: Recorder | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Train ``model`` on ``indices`` of ``images``, for ``epochs``, or for ``steps`` (default the recipe's): see `Plan`.
+    """Train ``model`` on ``indices`` of ``images``: for ``epochs``, or ``steps`` (default the recipe's), as in `Plan`.
 
     Args:
         images: all N pictures; batches are gathered from memory, on the device, where they fit.
@@ -75,6 +75,7 @@ def train(
         schedule_epochs: length of the learning-rate schedule when ``epochs`` cut it short.
         indices: (k,) which examples to train on, default all; a recorder's positions count in this order.
         weights: (k,) loss weights, brought to mean 1.
+        pretrained: start from pretrained weights instead of random ones, as in `build`.
         recorder: with ``epochs`` only; sees each batch before its update, and an evaluation pass after each epoch.
 
     Raises:

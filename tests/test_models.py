@@ -49,7 +49,9 @@ def test_resnet_stem_by_size(size, kernel, stride, pooled):
     assert isinstance(backbone.maxpool, nn.MaxPool2d) == pooled
 
 
-@pytest.mark.parametrize(("size", "patch", "tokens"), [(8, 2, 16), (28, 4, 49), (30, 4, 64), (64, 8, 64), (224, 16, 196)])
+@pytest.mark.parametrize(
+    ("size", "patch", "tokens"), [(8, 2, 16), (28, 4, 49), (30, 4, 64), (64, 8, 64), (224, 16, 196)]
+)
 def test_vit_patch_by_size(size, patch, tokens):
     network = build("vit_tiny", 2, size, seed=0).eval()
     assert network.backbone.patch_embed.patch_size == (patch, patch)
@@ -104,7 +106,9 @@ def test_canonical_names():
     assert canonical("convnext_atto") == "convnext_atto"
 
 
-@pytest.mark.parametrize(("typo", "meant"), [("resnt18", "resnet18"), ("vit_tny", "vit_tiny"), ("../resnet18", "resnet")])
+@pytest.mark.parametrize(
+    ("typo", "meant"), [("resnt18", "resnet18"), ("vit_tny", "vit_tiny"), ("../resnet18", "resnet")]
+)
 def test_unknown_names_suggest_near_ones(typo, meant):
     with pytest.raises(UserError, match=rf"{typo}.*did you mean.*{meant}"):
         canonical(typo)

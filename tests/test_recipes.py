@@ -11,7 +11,9 @@ from prunebench.recipes import RECIPES, architecture, data_family, one_cycle, re
 
 
 def dataset(name: str, n: int, size: int) -> Dataset:
-    split = Split(MemoryImages(np.zeros((n, size, size), np.uint8)), np.arange(n) % 2, tuple(f"t:{i}" for i in range(n)))
+    split = Split(
+        MemoryImages(np.zeros((n, size, size), np.uint8)), np.arange(n) % 2, tuple(f"t:{i}" for i in range(n))
+    )
     return Dataset(name, ("a", "b"), split, split)
 
 

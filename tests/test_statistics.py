@@ -130,7 +130,9 @@ def test_sees_float32_whatever_the_precision(tmp_path):
         return logits[:, 0]
 
     recorder = Recorder({"spy": (spy, "presentation")}, 4, 1, tmp_path)
-    recorder.presented(torch.arange(4), torch.ones(4, 2, dtype=torch.bfloat16, requires_grad=True), torch.zeros(4).long())
+    recorder.presented(
+        torch.arange(4), torch.ones(4, 2, dtype=torch.bfloat16, requires_grad=True), torch.zeros(4).long()
+    )
     assert seen == [(torch.float32, False)]
 
 

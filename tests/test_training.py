@@ -215,7 +215,6 @@ def test_epoch_end_sees_evaluation_mode_without_augmentation(pictures, tmp_path)
 
 
 def test_presentation_sees_the_logits_of_before_the_update(pictures, tmp_path):
-    images, labels = pictures
     recorder = Recorder(STANDARD, 53, 1, tmp_path)
     trained = fit(pictures, epochs=1, recorder=recorder, recipe=replace(TINY, batch=53))
     loss = np.load(recorder.close()["loss"])[0]

@@ -1,8 +1,8 @@
 """Generated pictures with known truth: which labels are wrong, which pictures are copies, which are rare or hard.
 
-Class c is a stripe direction (0, 45, 90 or 135 degrees) of period 4 or 6 at a random phase, in two random colours.
-With difficulty d in [0, 1] the contrast of the stripes falls from 1 to 1/4 and the noise grows from 8 to 40 grey
-levels. The rare mode of a class shows one solid shape instead: a square, a disc, a cross or a frame.
+Class c is a stripe direction (0, 45, 90 or 135 degrees) of period 6 or 8 at a random phase, bright on a ground of
+random colour. With difficulty d in [0, 1] the contrast of the stripes falls from 128 to 32 grey levels and the noise
+grows from 4 to 28. The rare mode of a class shows one solid shape instead: a square, a disc, a cross or a frame.
 
 Only integers are computed, from raw Philox words, so the pictures are the same on every machine and NumPy release.
 """
@@ -67,7 +67,7 @@ def _split(
     rare, wrong, copy_of = _roles(shown, np.argsort(words("roles", examples), kind="stable"), shares)
     hard = words("difficulty", examples) % LEVELS
     mask = _patterns(shown, rare, words("place", 3, examples))
-    pixels = _painted(mask, hard, words("colour", examples, 3) % 256, words("noise", examples, 3, SIDE, SIDE, 4) % 256)
+    pixels = _painted(mask, hard, words("colour", examples, 3) % 128, words("noise", examples, 3, SIDE, SIDE, 4) % 256)
     labels = np.where(wrong, (shown + 1 + words("label", examples) % 3) % 4, shown)
     source = np.where(copy_of < 0, np.arange(examples), copy_of)
     images = MemoryImages(pixels[source], image_size, flip=False)
@@ -100,7 +100,7 @@ def _patterns(shown: np.ndarray, rare: np.ndarray, place: np.ndarray) -> np.ndar
     """(N, 16, 16) int64 of 0 and 1: the stripes of each class, or its solid shape where ``rare``."""
     y, x = np.mgrid[:SIDE, :SIDE]
     along = np.stack([y, x + y, x, x - y])[shown]  # (N, 16, 16)
-    period = 4 + 2 * (place[0] % 2)[:, None, None]
+    period = 6 + 2 * (place[0] % 2)[:, None, None]
     stripes = (along + place[1][:, None, None]) % period < period // 2
     dx = np.abs(x - 6 - place[1][:, None, None] % 4)
     dy = np.abs(y - 6 - place[2][:, None, None] % 4)
@@ -111,10 +111,10 @@ def _patterns(shown: np.ndarray, rare: np.ndarray, place: np.ndarray) -> np.ndar
 
 
 def _painted(mask: np.ndarray, hard: np.ndarray, ground: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """(N, 3, 16, 16) uint8 = ground + mask * contrast + noise; the two colours differ by 128 levels at difficulty 0."""
+    """(N, 3, 16, 16) uint8 = ground + mask * contrast + noise; stripes are 128 levels brighter at difficulty 0."""
     hard = hard[:, None, None, None]
     ground = ground[:, :, None, None]
-    step = np.where(ground < 128, 128, -128) * (4 * LEVELS - 3 * hard) // (4 * LEVELS)
-    deviation = 8 + 32 * hard // LEVELS  # the sum of four bytes has mean 510 and deviation 148
+    step = 128 * (4 * LEVELS - 3 * hard) // (4 * LEVELS)
+    deviation = 4 + 24 * hard // LEVELS  # the sum of four bytes has mean 510 and deviation 148
     grain = (noise.sum(axis=-1) - 510) * deviation // 148
     return np.clip(ground + mask[:, None] * step + grain, 0, 255).astype(np.uint8)

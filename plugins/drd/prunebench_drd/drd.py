@@ -23,7 +23,7 @@ from prunebench import Scored, UserError
 from .equations import REDUCTIONS
 from .measure import Deviations
 from .models import choose_model, own_recipe, resolve_model
-from .perceptual import load_perceptual, resolve_perceptual, trunk_file
+from .perceptual import load_perceptual, require_trunk, resolve_perceptual
 from .reconstruct import evaluations
 from .schedule import ddim_levels
 from .timesteps import Plan, fixed_steps, searched_steps
@@ -86,7 +86,7 @@ def drd(
     name, metric = resolve_model(model, classes, images.size), resolve_perceptual(perceptual, images.size)
     recipe = own_recipe(images, dit, dit_steps)
     levels_of(1000)  # like the lines around: what is wrong with an option is told before anything trains
-    trunk_file(metric)
+    require_trunk(metric)
     seed = int(torch.randint(2**62, (1,), generator=generator))  # names every other stream of this scoring
     chosen = choose_model(name, images, labels, classes, recipe, stored, device, progress, seed)
     levels = levels_of(len(chosen.denoiser.abar) - 1)

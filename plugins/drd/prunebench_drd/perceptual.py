@@ -44,29 +44,31 @@ def resolve_perceptual(name: str, size: int) -> str:
     return name
 
 
-def trunk_file(name: str) -> Path | None:
-    """Where the trunk weights of ``name`` stand; None where it needs none.
+def require_trunk(name: str) -> None:
+    """Refuse an LPIPS distance whose trunk weights are not here, before anything long starts.
 
     Raises:
-        UserError: they are not on this machine.
+        UserError: naming the file, the folder and the way out.
     """
-    if name not in TRUNKS:
-        return None
-    path = Path(torch.hub.get_dir()) / "checkpoints" / TRUNKS[name]
-    if not path.is_file():
+    if name in TRUNKS and not trunk_file(name).is_file():
         raise UserError(
-            f"drd: the {name} trunk weights {path.name} are not in {path.parent}; put torchvision's file there "
-            "(https://download.pytorch.org/models/) or use perceptual='features', which needs no download"
+            f"drd: the {name} trunk weights {TRUNKS[name]} are not in {trunk_file(name).parent}; put torchvision's "
+            "file there (https://download.pytorch.org/models/) or use perceptual='features', which needs no download"
         )
-    return path
+
+
+def trunk_file(name: str) -> Path:
+    """Where torchvision keeps the trunk weights of ``name``."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / TRUNKS[name]
 
 
 def load_perceptual(name: str, network: Callable[[], Any], device: torch.device, size: int) -> Features:
     """The feature function; ``network`` is called for ``features`` only, ``size`` is what that network was trained at.
 
     Raises:
-        UserError: the trunk weights of LPIPS are not on this machine.
+        UserError: the trunk weights of LPIPS are not on this machine, or damaged.
     """
+    require_trunk(name)
     if name == "l2":
         return lambda pictures: [pictures]
     if name == "features":
@@ -94,9 +96,15 @@ class LpipsFeatures(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.lpips = lpips_network(name.removeprefix("lpips-"))
-        weights = torch.load(trunk_file(name), map_location="cpu", weights_only=True)
         names = self.lpips.net.state_dict()
-        self.lpips.net.load_state_dict({key: weights["features." + key.split(".", 1)[1]] for key in names})
+        try:
+            weights = torch.load(trunk_file(name), map_location="cpu", weights_only=True)
+            self.lpips.net.load_state_dict({key: weights["features." + key.split(".", 1)[1]] for key in names})
+        except Exception as error:  # torn, of another network, or with code inside: refused all the same
+            raise UserError(
+                f"drd: {trunk_file(name)} is not torchvision's {name} trunk; put the right file there or use "
+                "perceptual='features', which needs no download"
+            ) from error
         self.requires_grad_(False).eval()
 
     @torch.inference_mode()

@@ -166,6 +166,14 @@ def test_missing_trunk_weights_say_which_file_where_and_the_way_out(monkeypatch,
         assert all(part in str(error.value) for part in (file, str(tmp_path), "perceptual='features'"))
 
 
+def test_damaged_trunk_weights_are_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / TRUNKS["lpips-alex"]).write_bytes(b"not weights")
+    with pytest.raises(UserError, match="is not torchvision's lpips-alex trunk"):
+        load_perceptual("lpips-alex", lambda: None, CPU, 64)
+
+
 @pytest.mark.parametrize("trunk", ["alex", "squeeze"])
 def test_lpips_distance_is_the_packages_own(monkeypatch, tmp_path, trunk):
     from torchvision.models import alexnet, squeezenet1_1
