@@ -30,6 +30,7 @@ class Blocks:
 
     def __init__(self, store: Store, identity: Mapping[str, Any], n: int, shard: tuple[int, int] | None) -> None:
         self.store, self.identity, self.n, self.shard = store, identity, n, shard
+        self.calls = 0
 
     def __call__(self, compute: Callable[[Tensor], Any], order: Any = None, rows: int = 64) -> Tensor:
         whole = np.arange(self.n) if order is None else np.asarray(order, dtype=np.int64)
@@ -37,7 +38,8 @@ class Blocks:
             raise ValueError(f"blocks needs an order of all {self.n} examples, each exactly once")
         values = np.empty(self.n)
         starts = range(0, self.n, rows)
-        named = {**self.identity, "what": "block", "rows": rows, "order": hash_array(whole)}
+        named = {**self.identity, "what": "block", "call": self.calls, "rows": rows, "order": hash_array(whole)}
+        self.calls += 1
         for number, start in enumerate(starts):
             if self.shard and number % self.shard[1] != self.shard[0]:
                 continue

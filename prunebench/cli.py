@@ -321,7 +321,7 @@ class Terminated(BaseException):
 def main(args: list[str] | None = None) -> None:
     """Entry point: errors of ours in one sentence, exit codes as documented."""
     signal.signal(signal.SIGTERM, _terminate)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits must not spin: cores are shared
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a thread that waits may not spin for long: cores are shared
     try:
         cli.main(args=args, standalone_mode=False)
     except click.exceptions.Abort:

@@ -53,11 +53,11 @@ RECIPES: dict[tuple[DataFamily, Architecture], Recipe] = {
     # scikit-learn's 8x8 scans: 1,437 training examples, so 120 steps of 32 are 2.7 passes
     ("digits", "resnet"): replace(_SGD, weight_decay=5e-3, steps=120, epochs=2.7, floor=0.96),
     ("digits", "efficientnet"): replace(_SGD, peak_lr=0.02, steps=240, epochs=5.4),
-    ("digits", "vit"): replace(_ADAMW, steps=240, epochs=5.4),
+    ("digits", "vit"): replace(_ADAMW, peak_lr=5e-4, steps=480, epochs=10.7),
     # any other pictures up to 16 px
     ("tiny", "resnet"): replace(_SGD, epochs=10),
-    ("tiny", "efficientnet"): replace(_SGD, epochs=20),
-    ("tiny", "vit"): replace(_ADAMW, epochs=20),
+    ("tiny", "efficientnet"): replace(_SGD, peak_lr=0.02, epochs=20),
+    ("tiny", "vit"): replace(_ADAMW, peak_lr=5e-4, epochs=20),
     # 17 to 40 px: CIFAR, SVHN, Fashion-MNIST
     ("small", "resnet"): replace(_SGD, peak_lr=0.1, batch=128, epochs=40, shift=4, flip=True, reference_epochs=40),
     ("small", "efficientnet"): replace(

