@@ -4,7 +4,7 @@
 
 A picture the class-conditional model rebuilds well is likely under it: low S = high likelihood = easy. t*_c is where
 noise takes away most of what tells the class (eq. 9). S at different t*_c compares only inside a class.
-The equations are in `equations`, the choices where the paper is silent in DESIGN and in ``docs``.
+The equations are in `equations`; what the paper leaves open, and what is done here, in ``docs/drd.md``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,119 @@
+"""The command line: fast, light, one sentence per error, exit codes as documented."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from prunebench.cli import main
+
+
+def call(*args):
+    """(exit code) of the program's entry point, in this process."""
+    try:
+        main(list(args))
+    except SystemExit as left:
+        return left.code or 0
+    return 0
+
+
+@pytest.mark.parametrize(
+    "args", [["--help"], ["ls"], ["ls", "drd"], ["plugins"], ["datasets"], ["--version"], ["run", "--help"]]
+)
+def test_looking_around_does_not_import_torch(args):
+    code = f"import sys; from prunebench.cli import main\ntry: main({args!r})\nexcept SystemExit: pass\n"
+    code += "heavy = {'torch', 'numpy', 'timm', 'diffusers', 'prunebench_drd.drd'} & set(sys.modules)\n"
+    code += "print('HEAVY', heavy, file=sys.stderr)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "HEAVY set()" in run.stderr and run.stdout
+
+
+def test_a_plugin_author_sees_the_world_without_torch():
+    code = "import sys; from prunebench import Scorer, Selector, hookimpl; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_listings_are_machine_readable(capsys):
+    assert call("ls", "--json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {"aum", "forgetting", "random"} <= {s["name"] for s in listed["scorers"]}
+    assert {s["name"]: s["label_free"] for s in listed["selectors"]}["ccs"] == "depends"
+    assert call("plugins", "--json") == 0
+    assert all(p["state"] == "on" for p in json.loads(capsys.readouterr().out))
+    assert call("ls", "moderate") == 0
+    shown = capsys.readouterr().out
+    assert "scorer prunebench/moderate" in shown and "selector prunebench/moderate" in shown
+    assert call("ls", "scorer:aum", "--bibtex") == 0
+    assert "pleiss2020" in capsys.readouterr().out
+    assert call("doctor", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["packages"]["torch"]
+
+
+@pytest.mark.parametrize(
+    "args, told",
+    [(["rnu"], "did you mean 'run'"), (["ls", "forgeting"], "did you mean 'forgetting'"),
+     (["run", "--scorer", "aum"], "--selector is missing"), (["run", "--keep", "a"], "not a number"),
+     (["run", "--scorer", "aum", "--selector", "hardest", "--shard", "3/3"], "i/n"),
+     (["run", "--nonsense"], "nonsense"), (["verify", "there-is-none"], "no store"),
+     (["leaderboard", "there-is-none"], "no store"), (["check", "nothing"], "nothing is called"),
+     (["train", "--subset", "none.npy"], "no file"), (["plugins", "strange"], "no plugin"),
+     (["score", "--scorer", "aum", "--from-log", "none.npz"], "no file"),
+     (["select", "--scores", "none.npz", "--selector", "ccs", "--keep", "0.1", "--out", "x.npy"], "no file")],
+)  # fmt: skip
+def test_errors_are_one_sentence_and_exit_2(args, told, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call(*args) == 2
+    err = capsys.readouterr().err
+    assert told in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
+
+
+def test_somebody_elses_logits_to_a_subset_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("log.npz", logits=rng.normal(size=(5, 30, 4)).astype(np.float32), labels=rng.integers(0, 4, 30))
+    assert call("score", "--from-log", "log.npz", "--scorer", "aum", "--out", "s.npz") == 0
+    assert call("select", "--scores", "s.npz", "--selector", "ccs", "--keep", "0.1", "--out", "subset.npy") == 0
+    assert len(np.load("subset.npy")) == 3
+    assert "written: subset.npy" in capsys.readouterr().out
+    np.save("margin.npy", rng.random(30))
+    args = ["select", "--scores", "s.npz", "--selector", "ccs(cutoff=0.2)", "--keep", "0.1", "--out", "cut.npz"]
+    assert call(*args, "--given", "accumulated_margin=margin.npy") == 0
+    assert call(*args) == 2 and "accumulated_margin" in capsys.readouterr().err
+    np.savez("bad.npz", logits=np.zeros((2, 3)))
+    assert call("score", "--from-log", "bad.npz", "--scorer", "aum") == 2
+    assert "`labels` is missing" in capsys.readouterr().err
+
+
+def test_a_damaged_store_is_exit_4(tmp_path, capsys):
+    from prunebench.store import Store
+
+    record = Store(tmp_path / "s").put("trials", {"a": 1}, {"accuracy": 1.0})
+    assert call("verify", str(tmp_path / "s")) == 0
+    record.path.write_text("{")
+    assert call("verify", str(tmp_path / "s")) == 4
+
+
+def test_a_failed_cell_is_exit_3(tmp_path, capsys, monkeypatch):
+    import prunebench_baselines.uniform as method
+
+    monkeypatch.setattr(method, "random", lambda seeds, budget, generator: 1 / 0)
+    args = ["run", "--selector", "random", "--dataset", "planted(train=60,test=20)", "--steps", "2", "--seeds", "1"]
+    assert call(*args, "--keep", "0.5", "--jobs", "1", "--store", str(tmp_path / "s")) == 3
+    told = capsys.readouterr()
+    assert "ZeroDivisionError" in told.err and "full data" in told.out
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path):
+    command = f"{sys.executable} -m prunebench.cli ls --json | head -1"
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ)
+    assert "Traceback" not in run.stderr and run.stdout.startswith("{")
+
+
+@pytest.mark.parametrize(
+    "name", ["scorer:random", "selector:random", "hardest", "ccs", "balanced", "selector:moderate"]
+)
+def test_built_ins_pass_the_checks_that_plugin_authors_run(name, capsys):
+    assert call("check", name) == 0, capsys.readouterr().out

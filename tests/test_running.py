@@ -1,0 +1,175 @@
+"""The main road: cells, resuming, failures, workers; on the planted pictures."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prunebench as pb
+from prunebench import UserError
+from prunebench.executors import run_jobs
+from prunebench.running import Plan, cells, open_harness, pairs
+
+PLAN = Plan(
+    scorers=("aum",),
+    selectors=("hardest",),
+    dataset="planted(train=60,test=20)",
+    keep=(0.5,),
+    seeds=2,
+    reference_epochs=1,
+    steps=4,
+    device="cpu",
+)
+MEASURED = ("score_cost", "select_cost", "train_cost", "provenance")
+
+
+def plain(results):
+    """Results without what a clock or another process can change."""
+    return sorted(repr({k: v for k, v in vars(r).items() if k not in MEASURED}) for r in results)
+
+
+def test_baselines_are_always_there_and_methods_that_do_not_rank_run_once():
+    plan = replace(PLAN, scorers=("aum", "forgetting"), selectors=("hardest", "random"), methods=("drd", "aum"))
+    found = pairs(plan)
+    assert found[:3] == [(None, "full"), (None, "balanced"), (None, "random")]
+    assert found[3:] == [("aum", "hardest"), ("forgetting", "hardest"), ("drd", "bws(order='easiest', furthest=0.5)")]
+
+
+def test_a_run_resumes_and_repeats_bit_for_bit(tmp_path):
+    plan = replace(PLAN, store=str(tmp_path / "a"))
+    first = []
+    for result in pb.run(plan):
+        first.append(result)
+        if len(first) == 5:
+            break  # an interrupted run
+    whole = list(pb.run(plan))
+    assert len(whole) == 8 and [r.id for r in whole[:5]] == [r.id for r in first]
+    assert [r.train_cost for r in whole[:5]] == [r.train_cost for r in first]  # read, not trained again
+    assert plain(whole) == plain(pb.run(replace(PLAN, store=str(tmp_path / "b"))))
+    assert {r.steps for r in whole} == {4} and {r.examples for r in whole} == {30, 60}
+
+
+def test_worker_processes_give_the_same_records(tmp_path):
+    here = list(pb.run(replace(PLAN, store=str(tmp_path / "here"))))
+    plan = replace(PLAN, store=str(tmp_path / "workers"))
+    assert plain(run_jobs(plan, open_harness(plan), 2)) == plain(here)
+
+
+def test_shards_together_are_the_whole(tmp_path):
+    plan = replace(PLAN, store=str(tmp_path))
+    harness = open_harness(plan)
+    parts = [cells(replace(plan, shard=(i, 3)), harness) for i in range(3)]
+    assert sorted(map(repr, sum(parts, []))) == sorted(map(repr, cells(plan, harness)))
+
+
+def test_epochs_cut_the_steps_with_the_examples(tmp_path):
+    plan = replace(PLAN, store=str(tmp_path), budget="epochs", steps=None, epochs=4, selectors=("random",), scorers=())
+    steps = {r.examples: r.steps for r in pb.run(plan)}
+    assert steps == {60: 8, 30: 4}  # 4 epochs of 60 in batches of 32
+
+
+def test_every_method_sees_the_same_seeds(tmp_path):
+    """Within a seed two methods that keep the same examples give the same network."""
+    plan = replace(PLAN, store=str(tmp_path), keep=(1.0,), seeds=1)
+    accuracies = {(r.selector, r.accuracy, r.train_loss) for r in pb.run(plan)}
+    assert len({(a, loss) for _, a, loss in accuracies}) == 1 and len(accuracies) == 4
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [({"steps": 3, "budget": "epochs"}, "--steps needs"), ({"epochs": 3}, "--epochs needs"),
+     ({"keep": (0.0,)}, "keep must lie"), ({"keep": (1.2,)}, "keep must lie"), ({"seeds": 0}, "--seeds"),
+     ({"threads": 0}, "--threads"), ({"selectors": ()}, "--selector is missing"),
+     ({"scorers": ()}, "--scorer is missing"), ({"models": ("resnet81",)}, "resnet"),
+     ({"scorers": ("forgeting",)}, "did you mean 'forgetting'"), ({"dataset": "digit"}, "digits"),
+     ({"scorers": ("el2n(epoch=5)",)}, r"epoch 5.* 1 epochs"), ({"dataset": "imagewoof"}, "data"),
+     ({"methods": ("bsw",)}, "bws"), ({"dataset": "planted(train=0)"}, "train")],
+)  # fmt: skip
+def test_what_the_user_must_change_is_said_before_any_cell_starts(tmp_path, change, told):
+    with pytest.raises(UserError, match=told) as failure:
+        next(pb.run(replace(PLAN, store=str(tmp_path / "store"), data_root=str(tmp_path), **change)))
+    assert "\n" not in str(failure.value)
+
+
+def test_a_failed_cell_is_noted_and_the_others_go_on(tmp_path, monkeypatch):
+    import prunebench_baselines.aum as method
+
+    def broken(history):
+        raise RuntimeError("out of luck")
+
+    plan = replace(PLAN, store=str(tmp_path), seeds=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(method, "aum", broken)
+        assert len(list(pb.run(plan))) == 3
+    (noted,) = open_harness(plan).store.failures()
+    assert "out of luck" in noted["error"] and noted["scorer"] == "aum"
+    assert len(list(pb.run(plan))) == 4 and open_harness(plan).store.failures() == []
+
+
+def test_a_diverged_training_is_a_failed_cell(tmp_path, monkeypatch):
+    from prunebench import recipes
+
+    monkeypatch.setitem(
+        recipes.RECIPES, ("tiny", "resnet"), replace(recipes.RECIPES["tiny", "resnet"], peak_lr=1e9, clip=None)
+    )
+    plan = replace(PLAN, store=str(tmp_path), scorers=(), selectors=("random",), seeds=1, steps=60)
+    assert list(pb.run(plan)) == []
+    failures = open_harness(plan).store.failures()
+    assert len(failures) == 3 and all("diverged" in f["error"] for f in failures)
+
+
+SCRIPT = """
+import sys
+import prunebench as pb
+from dataclasses import replace
+sys.path.insert(0, {tests!r})
+from test_running import PLAN
+for result in pb.run(replace(PLAN, store={store!r})):
+    print(result.id, flush=True)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path):
+    script = SCRIPT.format(tests=str(Path(__file__).parent), store=str(tmp_path / "killed"))
+    done = []
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            done.append(line.strip())
+            if len(done) == 3:
+                process.send_signal(signal.SIGKILL)
+    assert pb.leaderboard([tmp_path / "killed"]).tables
+    whole = list(pb.run(replace(PLAN, store=str(tmp_path / "killed"))))
+    assert {r.id for r in whole} >= set(done)
+    assert plain(whole) == plain(pb.run(replace(PLAN, store=str(tmp_path / "undisturbed"))))
+
+
+@pytest.mark.parametrize("sent, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupts_have_their_exit_codes(tmp_path, sent, code):
+    command = [sys.executable, "-m", "prunebench.cli", "run", "--scorer", "aum", "--selector", "hardest"]
+    command += ["--dataset", "planted(train=60,test=20)", "--store", str(tmp_path / "s"), "--jobs", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    process.stderr.readline()  # it has begun
+    time.sleep(1)
+    process.send_signal(sent)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code and "run the same command again" in told and "Traceback" not in told
+
+
+def test_a_subset_file_is_enough_to_be_on_the_board(tmp_path):
+    from click.testing import CliRunner
+
+    from prunebench.cli import cli
+
+    np.save(tmp_path / "mine.npy", np.arange(0, 60, 3))
+    args = ["train", "--subset", str(tmp_path / "mine.npy"), "--dataset", PLAN.dataset, "--seeds", "1", "--steps", "4"]
+    run = CliRunner().invoke(cli, [*args, "--store", str(tmp_path / "s"), "--json"], catch_exceptions=False)
+    assert run.exit_code == 0
+    (table,) = json.loads(run.stdout)["tables"]
+    assert [row["examples"] for row in table["rows"]] == [20]
