@@ -118,16 +118,17 @@ def _checksum(value: Any) -> int | None:
     if isinstance(value, Mapping):
         return hash(tuple((name, _checksum(_tensor(v))) for name, v in value.items()))
     if isinstance(value, torch.Tensor):
-        return zlib.crc32(np.ascontiguousarray(value.detach().cpu().numpy()).reshape(-1).view(np.uint8))
+        plain: Any = np.ascontiguousarray(value.detach().cpu().numpy()).reshape(-1).view(np.uint8)
+        return zlib.crc32(plain)
     return None
 
 
 def _rng_state() -> tuple[Any, ...]:
-    numpy_state = np.random.get_state()
+    numpy_state: Any = np.random.get_state()
     cuda = [s.numpy().tobytes() for s in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else []
     return (
         random.getstate(),
-        numpy_state[1].tobytes(),  # type: ignore[union-attr]
+        numpy_state[1].tobytes(),
         numpy_state[2:],
         torch.get_rng_state().numpy().tobytes(),
         *cuda,

@@ -39,7 +39,8 @@ class Bars:
     """One bar per step that is under way."""
 
     def __init__(self, stream: Any) -> None:
-        self.stream, self.bars, self.open = stream, None, 0
+        self.stream, self.open = stream, 0
+        self.bars: Any = None
 
     def __call__(self, iterable: Iterable[Any], total: int | None = None, text: str = "") -> Iterator[Any]:
         total = total if total is not None else getattr(iterable, "__len__", lambda: None)()

@@ -1,6 +1,6 @@
 """Cells in worker processes: one cell at a time each, a worker's death costs its cell and nothing else.
 
-What travels is the plan, cells and ids; results travel through the store, so they do not depend on the number of workers.
+The plan, cells and ids travel to them; results travel through the store and do not depend on the number of workers.
 """
 
 from __future__ import annotations

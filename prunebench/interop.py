@@ -45,7 +45,8 @@ def score_log(scorer: str, logits: Any, labels: Any, **options: Any) -> Scores:
     y = torch.as_tensor(_plain(labels)).long()
     if z.ndim != 4 or y.ndim != 1 or z.shape[2] != len(y):
         raise UserError(
-            f"logits must be (E, N, C) or (R, E, N, C) and labels (N,), got {tuple(np.shape(logits))} and {tuple(y.shape)}"
+            f"logits must be (E, N, C) or (R, E, N, C) and labels (N,), "
+            f"got {tuple(np.shape(logits))} and {tuple(y.shape)}"
         )
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < z.shape[3]:
         raise UserError(f"labels must lie in 0..{z.shape[3] - 1}, got {int(y.min())}..{int(y.max())}")

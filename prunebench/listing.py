@@ -168,7 +168,7 @@ def show_plugins(name: str | None, problems: bool, as_json: bool) -> None:
         for entry in entries:
             offers.setdefault(f"{entry.kind}s", []).append(entry.record.name)
         state = "left out" if plugin.skipped else "problem" if plugin.problem else "on"
-        row = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
+        row: dict[str, Any] = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
         rows.append({**row, "module": plugin.module, "state": state, "problem": plugin.problem, "offers": offers})
     if name is not None and not rows:
         known = {p.name for p in registry.plugins} | {p.distribution for p in registry.plugins}
@@ -190,7 +190,7 @@ def show_plugins(name: str | None, problems: bool, as_json: bool) -> None:
 
 def doctor(as_json: bool) -> None:
     """Versions, machine and what is missing for what."""
-    packages = {}
+    packages: dict[str, str | None] = {}
     for package in ("prunebench", "prunebench-drd", "torch", "torchvision", "timm", "diffusers", "lpips", "ray"):
         try:
             packages[package] = importlib.metadata.version(package)

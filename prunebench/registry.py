@@ -280,7 +280,8 @@ def _refuse_misspelt(manager: pluggy.PluginManager, module: Any) -> None:
 
 
 def _entry(kind: str, record: Any, plugin: Plugin) -> Entry:
-    if not isinstance(record, _KINDS[kind]):
+    expected: Any = _KINDS[kind]
+    if not isinstance(record, expected):
         raise TypeError(
             f"prunebench_{kind}s returned a {type(record).__name__}, expected {_KINDS[kind].__name__} records"
         )
@@ -294,7 +295,7 @@ def _entry(kind: str, record: Any, plugin: Plugin) -> Entry:
 
 
 def _refuse_wrong_fields(kind: str, record: Any) -> None:
-    choices = {
+    choices: dict[str, dict[str, tuple[str, ...]]] = {
         "scorer": {"hard": ("high", "low"), "comparable": ("set", "class"), "watch_at": ("presentation", "epoch_end")},
         "selector": {"ranks": ("set", "class", "none")},
     }

@@ -237,8 +237,8 @@ class Store:
     ) -> Record:
         """A folder in ``models/``, made by ``make(folder)`` where it does not stand.
 
-        The folder that ``make`` works in survives a kill, so ``make`` can go on from its own checkpoints; it is published
-        when ``make`` returns. One process makes it, the others wait.
+        The folder that ``make`` works in survives a kill, so ``make`` can go on from its own checkpoints; it is
+        published when ``make`` returns. One process makes it, the others wait.
         """
         id = identify("models", identity)
         with self.lock(id):

@@ -6,7 +6,7 @@ In a plugin's test file::
     def test_contract(title, check):
         check()
 
-Without pytest: ``prunebench check NAME``. Everything runs on the ``planted`` data set, on the CPU, in a temporary store.
+Without pytest: ``prunebench check NAME``. Everything runs on the ``planted`` pictures, on the CPU, in a temporary store.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DATA = "planted(train=120,test=24)"
 
 
 def checks(record: Scorer | Selector | Entry) -> Iterator[Check]:
-    """(title, check) for everything the contract asks of this record; a check raises AssertionError, saying what to do."""
+    """(title, check) for all that the contract asks of a record; a check raises AssertionError and says what to do."""
     entry = record if isinstance(record, Entry) else _entry(record)
     yield "the function is named lazily or can be inspected", lambda: _signature(entry)
     yield "options can be written to JSON", lambda: _options(entry)

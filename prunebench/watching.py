@@ -15,14 +15,14 @@ class Watched:
     """A statistic of (logits, labels[, previous logits]), recorded once per example and epoch."""
 
     fn: Callable[..., Any]
-    at: str  # "presentation" | "epoch_end"
+    at: statistics.At
     definition: int | str
 
 
 STANDARD = {name: Watched(fn, at, statistics.DEFINITIONS[name]) for name, (fn, at) in statistics.STANDARD.items()}
 
 
-def watched(watch: Any, at: str, key: str, definition: int | str) -> dict[str, Watched]:
+def watched(watch: Any, at: statistics.At, key: str, definition: int | str) -> dict[str, Watched]:
     """By name: standard ones as they are, a plugin's own under ``key`` with the record's ``definition``.
 
     Raises:

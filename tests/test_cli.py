@@ -107,8 +107,8 @@ def test_a_failed_cell_is_exit_3(tmp_path, capsys, monkeypatch):
 
 
 def test_a_closed_pipe_is_no_traceback(tmp_path):
-    command = f"{sys.executable} -m prunebench.cli ls --json | head -1"
-    run = subprocess.run(command, shell=True, capture_output=True, text=True, env=os.environ)
+    command = ["bash", "-c", f"{sys.executable} -m prunebench.cli ls --json | head -1"]
+    run = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert "Traceback" not in run.stderr and run.stdout.startswith("{")
 
 

@@ -46,7 +46,9 @@ def harness(store, *records, **settings):
 
 def scored(store, fn, text="mine", seed=0, **fields):
     settings = {k: fields.pop(k) for k in ("track", "reference", "shard") if k in fields}
-    h = harness(store, Scorer("mine", fn, hard=fields.pop("hard", "high"), definition=definition(fn), **fields), **settings)
+    h = harness(
+        store, Scorer("mine", fn, hard=fields.pop("hard", "high"), definition=definition(fn), **fields), **settings
+    )
     return score(h, h.registry.method("scorer", text), seed)
 
 

@@ -72,7 +72,11 @@ def test_plugins_use_the_public_door(folder):
 
     for path in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "prunebench" and not node.level:
+            if (
+                isinstance(node, ast.ImportFrom)
+                and (node.module or "").split(".")[0] == "prunebench"
+                and not node.level
+            ):
                 assert node.module == "prunebench", f"{path.name} imports {node.module}"
                 for alias in node.names:
                     assert alias.name in prunebench.__all__, f"{path.name} imports {alias.name}"

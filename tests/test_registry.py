@@ -2,9 +2,9 @@
 
 import types
 
+import prunebench_baselines
 import pytest
 
-import prunebench_baselines
 from prunebench import Scorer, Selector, UserError, hookimpl
 from prunebench.registry import Plugin, Registry, collect
 

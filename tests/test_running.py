@@ -66,7 +66,7 @@ def test_shards_together_are_the_whole(tmp_path):
     plan = replace(PLAN, store=str(tmp_path))
     harness = open_harness(plan)
     parts = [cells(replace(plan, shard=(i, 3)), harness) for i in range(3)]
-    assert sorted(map(repr, sum(parts, []))) == sorted(map(repr, cells(plan, harness)))
+    assert sorted(repr(cell) for part in parts for cell in part) == sorted(map(repr, cells(plan, harness)))
 
 
 def test_epochs_cut_the_steps_with_the_examples(tmp_path):
@@ -171,5 +171,5 @@ def test_a_subset_file_is_enough_to_be_on_the_board(tmp_path):
     args = ["train", "--subset", str(tmp_path / "mine.npy"), "--dataset", PLAN.dataset, "--seeds", "1", "--steps", "4"]
     run = CliRunner().invoke(cli, [*args, "--store", str(tmp_path / "s"), "--json"], catch_exceptions=False)
     assert run.exit_code == 0
-    (table,) = json.loads(run.stdout)["tables"]
-    assert [row["examples"] for row in table["rows"]] == [20]
+    (group,) = json.loads(run.stdout)["groups"]
+    assert [row["examples"] for row in group["rows"]] == [20]

@@ -21,7 +21,9 @@ def store(tmp_path):
 
 
 def test_what_is_put_is_got(store):
-    put = store.put("scores", IDENTITY, {"hard": "low"}, arrays={"values": np.arange(5.0), "keys": np.array(["a", "é"])})
+    put = store.put(
+        "scores", IDENTITY, {"hard": "low"}, arrays={"values": np.arange(5.0), "keys": np.array(["a", "é"])}
+    )
     got = Store(store.root).get("scores", IDENTITY)
     assert got.id == put.id == identify("scores", IDENTITY)
     assert got.result == {"hard": "low"} and got.identity == IDENTITY
@@ -124,7 +126,9 @@ for i in range(100000):
 def test_a_kill_loses_nothing_acknowledged_and_leaves_nothing_torn(tmp_path):
     root = tmp_path / "store"
     for k in range(6):
-        run = subprocess.run([sys.executable, "-c", KILLED, str(root), str(0.02 * k + 0.01)], capture_output=True, text=True)
+        run = subprocess.run(
+            [sys.executable, "-c", KILLED, str(root), str(0.02 * k + 0.01)], capture_output=True, text=True
+        )
         acknowledged = [int(x) for x in run.stdout.split()]
         store = Store(root)
         sound, problems = store.verify()

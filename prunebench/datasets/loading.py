@@ -23,16 +23,18 @@ def load(
     try:
         found = entry.function()(Path(root), download=download, image_size=image_size, **options)
     except OSError as failure:
-        raise UserError(f"{text} cannot be read: {failure.strerror or failure} ({failure.filename or root})") from failure
+        raise UserError(
+            f"{text} cannot be read: {failure.strerror or failure} ({failure.filename or root})"
+        ) from failure
     if not isinstance(found, Dataset):
-        raise UserError(f"{entry.key} returned a {type(found).__name__}, not a Dataset: tell {entry.plugin.distribution}")
+        raise UserError(
+            f"{entry.key} returned a {type(found).__name__}, not a Dataset: tell {entry.plugin.distribution}"
+        )
     return replace(found, name=_name(text))
 
 
 def _name(text: str) -> str:
     """The text without what only this machine knows: of a path its last part stays."""
     wanted = parse(text)
-    told = [
-        f"{key}={Path(value).name if isinstance(value, str) else value}" for key, value in wanted.options.items()
-    ]
+    told = [f"{key}={Path(value).name if isinstance(value, str) else value}" for key, value in wanted.options.items()]
     return f"{wanted.name}({','.join(told)})" if told else wanted.name
