@@ -21,7 +21,7 @@ from .types import Chosen, Cost, Scores, Selection
 
 
 def fitting(registry: Registry, selector: Method, comparable: str) -> Method:
-    """The selector as it meets such scores: where they compare only inside a class, one that ranks the set works per class."""
+    """The selector as it meets scores: one that ranks the set works per class where scores compare only there."""
     if comparable == "class" and selector.entry.record.ranks == "set":
         per_class = registry.method("selector", "per_class(random)")
         return replace(per_class, inner=selector)

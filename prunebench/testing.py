@@ -6,7 +6,7 @@ In a plugin's test file::
     def test_contract(title, check):
         check()
 
-Without pytest: ``prunebench check NAME``. Everything runs on the ``planted`` pictures, on the CPU, in a temporary store.
+Without pytest: ``prunebench check NAME``. All runs on the ``planted`` pictures, on the CPU, in a temporary store.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""What README and docs promise is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from prunebench.recipes import RECIPES
+from prunebench.registry import FUNCTIONS, VALUES, installed
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_readme_has_its_two_commands():
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "pip install -q -e . -e plugins/drd" in blocks[0] and "prunebench run --scorer drd --selector bws" in blocks[0]
+    assert '-e ".[test]" -e plugins/drd' in blocks[1] and blocks[1].strip().endswith("pytest")
+
+
+def test_every_input_is_documented():
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    for name in (*VALUES, *FUNCTIONS):
+        assert re.search(rf"`{name}\b", text), f"docs/plugins.md does not tell of {name}"
+
+
+def test_every_recipe_is_in_the_protocol():
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    for (data, kind), row in RECIPES.items():
+        length = row.steps or f"{row.epochs:g} passes"
+        start = f"| {data} | {kind} | {row.optimizer} | {row.peak_lr:g} | {row.weight_decay:g} | {row.batch} | {length} |"
+        assert start in text, f"docs/protocol.md tells another recipe for {data}, {kind}"
+
+
+def test_every_method_is_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    for kind in ("scorer", "selector"):
+        for entry in installed().entries[kind].values():
+            assert f"`{entry.record.name}`" in text, f"README does not list the {kind} {entry.record.name}"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_plugin_of_the_tutorial_works(tmp_path, monkeypatch):
+    import importlib
+
+    import numpy as np
+
+    import prunebench as pb
+    from prunebench import registry
+    from prunebench.registry import Plugin, collect
+
+    code = re.search(r"```python\n# prunebench_entropy.py\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL)
+    (tmp_path / "prunebench_entropy.py").write_text(code[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("prunebench_entropy")
+    found = collect([(Plugin("entropy", "prunebench-entropy", "0.1", "prunebench_entropy"), module)])
+    monkeypatch.setattr(registry, "installed", lambda: found)
+    logits = np.random.default_rng(0).normal(size=(4, 10, 3)).astype(np.float32)
+    p = np.exp(logits[-1]) / np.exp(logits[-1]).sum(1, keepdims=True)
+    assert np.allclose(pb.score_log("entropy", logits, np.zeros(10, int)).values, -(p * np.log(p)).sum(1), atol=1e-5)
