@@ -234,9 +234,9 @@ def train(subset: Path, as_json: bool, **given: Any) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Write here instead of standard output.")
 def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, out: Path | None) -> None:
     """The leaderboard of one or more stores [default: runs]."""
-    from . import reporting
+    from . import boards
 
-    reporting.leaderboard_of(stores or (Path("runs"),), group_by, form, out)
+    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, out)
 
 
 # -- looking around ---------------------------------------------------------------------------------------------------

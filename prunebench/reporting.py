@@ -13,20 +13,14 @@ import click
 import numpy as np
 
 from . import interop
-from . import registry as plugins
 from .arrays import read_npy, read_npz
+from .boards import label, print_board, say
 from .errors import CellError, UserError, VerifyError
 from .files import load_scores, load_selection, save_scores, save_selection
 from .harness import Harness
 from .running import Cell, Plan, cell_id, cells, note_failure, open_harness
-from .store import Store
 from .trials import Trial, run_trial
 from .types import Scores, Selection, TrialResult
-
-
-def say(text: str = "") -> None:
-    """To standard error: standard output is for results."""
-    click.echo(text, err=True)
 
 
 def run_and_report(plan: Plan, jobs: int | None, as_json: bool) -> int:
@@ -88,31 +82,6 @@ def line(result: TrialResult, number: int, total: int, seconds: float) -> str:
         f"[{number:>{len(str(total))}}/{total}] {seconds:6.1f} s  {method}{label('selector', result.selector)} "
         f"keep {result.keep:g} ({result.examples}), {result.model}, seed {result.seed}: {100 * result.accuracy:.2f} %"
     )
-
-
-def label(kind: str, text: str) -> str:
-    """A method's canonical text as people write it: bare name, options that differ from the defaults."""
-    if text in ("full", "subset"):
-        return text
-    try:
-        return plugins.installed().method(kind, text).label
-    except UserError:  # a record of a plugin that is not installed here
-        return text
-
-
-def print_board(found: Any, form: str, out: Path | None) -> None:
-    from .leaderboard.formats import render
-
-    text = render(found, form)
-    if out is None:
-        click.echo(text)
-        return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-    except OSError as failure:
-        raise UserError(f"cannot write {out} ({failure.strerror})") from None
-    say(f"written: {out}")
 
 
 def say_where(harness: Harness, results: Sequence[TrialResult]) -> None:
@@ -300,17 +269,6 @@ def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
             f"{harness.dataset.name} has {harness.dataset.fingerprint[:12]})"
         )
     return replace(given, scorer=None, selector="subset", keep=len(given) / n, size=n, id=None, label_free=False)
-
-
-def leaderboard_of(stores: Sequence[Path], group_by: Sequence[str], form: str, out: Path | None) -> None:
-    """The leaderboard of stores, printed or written."""
-    from .leaderboard import leaderboard
-
-    for store in stores:
-        if not store.is_dir():
-            raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
-    found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label)
-    print_board(found, form, out)
 
 
 def check(name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import registry as plugins
 from .datasets.loading import load
-from .errors import MethodError, PrunebenchError, StoreError, UserError
+from .errors import CellError, PrunebenchError, StoreError, UserError
 from .harness import Harness, Progress, silent
 from .models import canonical
 from .presets import preset
@@ -124,7 +124,7 @@ def attempt(harness: Harness, plan: Plan, cell: Cell) -> TrialResult | None:
     except Exception as failure:
         note_failure(harness, plan, cell, failure)
         if plan.fail_fast:
-            raise failure if isinstance(failure, PrunebenchError) else MethodError(describe(failure)) from failure
+            raise CellError(describe(failure)) from failure
         return None
     harness.store.forget_failure(id)
     return result

@@ -21,7 +21,17 @@ def call(*args):
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["ls"], ["ls", "drd"], ["plugins"], ["datasets"], ["--version"], ["run", "--help"]]
+    "args",
+    [
+        ["--help"],
+        ["ls"],
+        ["ls", "drd"],
+        ["plugins"],
+        ["datasets"],
+        ["--version"],
+        ["run", "--help"],
+        ["leaderboard", "--help"],
+    ],
 )
 def test_looking_around_does_not_import_torch(args):
     code = f"import sys; from prunebench.cli import main\ntry: main({args!r})\nexcept SystemExit: pass\n"

@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_readme_has_its_two_commands():
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert "pip install -q -e . -e plugins/drd" in blocks[0] and "prunebench run --scorer drd --selector bws" in blocks[0]
+    assert (
+        "pip install -q -e . -e plugins/drd" in blocks[0] and "prunebench run --scorer drd --selector bws" in blocks[0]
+    )
     assert '-e ".[test]" -e plugins/drd' in blocks[1] and blocks[1].strip().endswith("pytest")
 
 
@@ -27,7 +29,9 @@ def test_every_recipe_is_in_the_protocol():
     text = (ROOT / "docs" / "protocol.md").read_text()
     for (data, kind), row in RECIPES.items():
         length = row.steps or f"{row.epochs:g} passes"
-        start = f"| {data} | {kind} | {row.optimizer} | {row.peak_lr:g} | {row.weight_decay:g} | {row.batch} | {length} |"
+        start = (
+            f"| {data} | {kind} | {row.optimizer} | {row.peak_lr:g} | {row.weight_decay:g} | {row.batch} | {length} |"
+        )
         assert start in text, f"docs/protocol.md tells another recipe for {data}, {kind}"
 
 
@@ -53,7 +57,9 @@ def test_the_plugin_of_the_tutorial_works(tmp_path, monkeypatch):
     from prunebench import registry
     from prunebench.registry import Plugin, collect
 
-    code = re.search(r"```python\n# prunebench_entropy.py\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL)
+    code = re.search(
+        r"```python\n# prunebench_entropy.py\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL
+    )
     (tmp_path / "prunebench_entropy.py").write_text(code[1])
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("prunebench_entropy")

@@ -12,7 +12,7 @@ LAYERS = [
     *("datasets", "recipes", "models", "augment", "statistics", "recorder", "batches", "evaluation", "training"),
     *("harness", "watching", "reference", "trials", "judging", "account", "blocks", "neighbours", "encoders"),
     *("evidence", "calling", "scoring", "selecting", "presets", "running", "executors", "files", "interop"),
-    *("leaderboard", "testing", "display", "listing", "reporting", "cli"),
+    *("leaderboard", "boards", "testing", "display", "listing", "reporting", "cli"),
 ]
 MAY_IMPORT = {  # beside the standard library
     "hookspecs": {"pluggy"},

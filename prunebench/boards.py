@@ -1,0 +1,54 @@
+"""Printing leaderboards: records are read, nothing is trained, and torch is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import registry as plugins
+from .errors import UserError
+from .store import Store
+
+
+def say(text: str = "") -> None:
+    """To standard error: standard output is for results."""
+    click.echo(text, err=True)
+
+
+def label(kind: str, text: str) -> str:
+    """A method's canonical text as people write it: bare name, options that differ from the defaults."""
+    if text in ("full", "subset"):
+        return text
+    try:
+        return plugins.installed().method(kind, text).label
+    except UserError:  # a record of a plugin that is not installed here
+        return text
+
+
+def print_board(found: Any, form: str, out: Path | None) -> None:
+    from .leaderboard.formats import render
+
+    text = render(found, form)
+    if out is None:
+        click.echo(text)
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as failure:
+        raise UserError(f"cannot write {out} ({failure.strerror})") from None
+    say(f"written: {out}")
+
+
+def leaderboard_of(stores: Sequence[Path], group_by: Sequence[str], form: str, out: Path | None) -> None:
+    """The leaderboard of stores, printed or written."""
+    from .leaderboard import leaderboard
+
+    for store in stores:
+        if not store.is_dir():
+            raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
+    found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label)
+    print_board(found, form, out)
