@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())  # torch makes it when it is imported
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is imported, as the command line does
 
 

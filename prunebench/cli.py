@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,9 +142,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable
 
 def _plan(**given: Any) -> Any:
     from .display import progress_display
+    from .registry import left_out
     from .running import Plan
 
-    return Plan(**given, progress=progress_display())
+    return Plan(**given, no_plugin=left_out(), progress=progress_display())
 
 
 # -- the main road ----------------------------------------------------------------------------------------------------
@@ -168,6 +170,8 @@ def run(jobs: int | None, dry_run: bool, as_json: bool, **given: Any) -> None:
     from . import reporting
 
     plan = _plan(**given)
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs must be at least 1, got {jobs}")
     if dry_run:
         reporting.dry_run(plan, as_json)
         return
@@ -189,6 +193,9 @@ def score(scorer: str, from_log: Path | None, out: Path | None, score_seed: int,
     from . import reporting
 
     if from_log is not None:
+        source = click.get_current_context().get_parameter_source("dataset")
+        if source is not click.core.ParameterSource.DEFAULT:
+            raise UserError("--from-log and --dataset exclude each other: a log is scored as it is")
         reporting.score_from_log(scorer, from_log, out or Path("scores.npz"))
     else:
         reporting.score_dataset(_plan(scorers=(scorer,), selectors=("hardest",), **given), score_seed, out)
@@ -321,6 +328,8 @@ class Terminated(BaseException):
 def main(args: list[str] | None = None) -> None:
     """Entry point: errors of ours in one sentence, exit codes as documented."""
     signal.signal(signal.SIGTERM, _terminate)
+    # torch makes this folder when it is imported; we compile nothing, so a folder that is there already will do
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a thread that waits may not spin for long: cores are shared
     try:
         cli.main(args=args, standalone_mode=False)

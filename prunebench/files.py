@@ -118,6 +118,8 @@ def _details(arrays: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, An
 
 def _save(path: Path, arrays: Mapping[str, Any], card: dict[str, Any]) -> Path:
     main = next(iter(arrays))
+    if path.suffix not in ("", ".npy", ".npz"):
+        raise UserError(f"{path} would be neither .npy nor .npz: give it one of these endings")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npy":

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__
+from .errors import UserError
 from .recipes import Recipe, recipe
 from .seeds import key_order
 from .store import Store
@@ -42,6 +43,26 @@ def hash_array(array: Any) -> str:
     """SHA-256 of shape, type and values."""
     plain = np.ascontiguousarray(array)
     return hashlib.sha256(f"{plain.dtype.str}{plain.shape}".encode() + plain.tobytes()).hexdigest()
+
+
+def device_named(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    import torch
+
+    cuda = torch.cuda.is_available()
+    try:
+        found = torch.device(("cuda" if cuda else "cpu") if name == "auto" else name)
+    except RuntimeError:
+        raise UserError(f"there is no device {name!r}: give auto, cpu, cuda or cuda:1") from None
+    if found.type not in ("cpu", "cuda"):
+        raise UserError(f"the device {name!r} is not supported: give auto, cpu, cuda or cuda:1")
+    if found.type == "cuda" and (not cuda or (found.index or 0) >= torch.cuda.device_count()):
+        raise UserError(f"the device {name!r} is not on this machine: give --device auto or cpu")
+    return found
 
 
 @dataclass(eq=False)
@@ -78,12 +99,7 @@ class Harness:
 
     @cached_property
     def device(self) -> torch.device:
-        import torch
-
-        name = self.device_name
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
-        return torch.device(name)
+        return device_named(self.device_name)
 
     @property
     def precision(self) -> str:

@@ -234,7 +234,7 @@ def select(
     values = _values(method, seed, [names[i] for i in order])
     values |= {"hardness": scores.hardness[order], "budget": budget, "details": dict(scores.details)}
     if labels is not None:
-        values["labels"] = _fitting_array(labels, n, "labels").astype(np.int64)[order]
+        values["labels"] = _whole(_fitting_array(labels, n, "labels"))[order]
         values["classes"] = tuple(str(c) for c in range(int(values["labels"].max()) + 1))
     rest = {name: _given(registry, name, value, n)[order] for name, value in (given or {}).items()}
     account = Account(method.label)
@@ -287,6 +287,12 @@ def _fitting_array(value: Any, n: int, name: str) -> np.ndarray:
     if array.ndim < 1 or len(array) != n:
         raise UserError(f"{name} has shape {array.shape}, there are {n} scores: one row per example is expected")
     return array
+
+
+def _whole(labels: np.ndarray) -> np.ndarray:
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or (len(labels) and labels.min() < 0):
+        raise UserError(f"labels must be (N,) integers from 0 on, got {labels.dtype} of shape {labels.shape}")
+    return labels.astype(np.int64)
 
 
 def _plain(value: Any) -> Any:

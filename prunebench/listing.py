@@ -75,7 +75,7 @@ def entries_named(name: str, kinds: Sequence[str] = KINDS) -> list[Entry]:
     known = [e for k in kinds for e in registry.entries[k].values() if name in (e.record.name, e.key)]
     if not known:
         names = {e.record.name for k in kinds for e in registry.entries[k].values()}
-        raise UserError(f"nothing is called {name!r}{near(name, names) or ': see `prunebench ls`'}")
+        raise UserError(f"nothing is called {name!r}{near(name, names) or registry.way_out('scorer', name)}")
     return known
 
 
@@ -191,7 +191,7 @@ def show_plugins(name: str | None, problems: bool, as_json: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Versions, machine and what is missing for what."""
     packages: dict[str, str | None] = {}
-    for package in ("prunebench", "prunebench-drd", "torch", "torchvision", "timm", "diffusers", "lpips", "ray"):
+    for package in ("prunebench", "prunebench-drd", "torch", "torchvision", "timm", "diffusers", "lpips"):
         try:
             packages[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -203,7 +203,7 @@ def doctor(as_json: bool) -> None:
         click.echo(json.dumps(row, indent=1))
         return
     click.echo(f"python {row['python']}, {row['cores']} cores, {free / 1e9:.0f} GB free here, cuda: {row['cuda']}")
-    why = {"prunebench-drd": "the drd scorer", "ray": "--executor ray", "diffusers": "drd", "lpips": "drd"}
+    why = {"prunebench-drd": "the drd scorer", "diffusers": "drd", "lpips": "drd"}
     for package, version in packages.items():
         click.echo(f"  {package}: {version or 'not installed (needed for ' + why.get(package, 'everything') + ')'}")
     for plugin in row["problems"]:

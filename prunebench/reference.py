@@ -163,14 +163,14 @@ def scoring_run(harness: Harness, score_seed: int, run: int, watched: Mapping[st
     return Reference(harness, seed_for("reference", score_seed, run), watched=everything)
 
 
-def refuse_epoch_beyond(harness: Harness, epoch: Any, what: str) -> None:
+def refuse_epoch_beyond(epochs: int, epoch: Any, what: str) -> None:
     """``epoch`` counts finished epochs; beyond E nothing is there, and this is said before anything trains.
 
     Raises:
         UserError: epoch > E, with both numbers.
     """
-    if isinstance(epoch, int) and not 1 <= epoch <= harness.epochs:
+    if isinstance(epoch, int) and not 1 <= epoch <= epochs:
         raise UserError(
-            f"{what} asks for epoch {epoch}, the reference training has {harness.epochs} epochs: "
+            f"{what} asks for epoch {epoch}, the reference training has {epochs} epochs: "
             f"lower the option or raise --reference-epochs"
         )

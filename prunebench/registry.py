@@ -197,9 +197,10 @@ class Registry:
         if found:
             keys = " and ".join(sorted(e.key for e in found))
             raise UserError(f"{len(found)} packages offer a {kind} {name!r}: say which, {keys}")
-        raise UserError(f"there is no {kind} {name!r}{self._way_out(kind, name)}")
+        raise UserError(f"there is no {kind} {name!r}{self.way_out(kind, name)}")
 
-    def _way_out(self, kind: str, name: str) -> str:
+    def way_out(self, kind: str, name: str) -> str:
+        """What may have been meant, or why it is not there."""
         for plugin in self.plugins:
             if plugin.problem and name.lower() in f"{plugin.name} {plugin.distribution}".lower():
                 return f": the plugin {plugin.name} of {plugin.distribution} could not be loaded ({plugin.problem})"
@@ -364,7 +365,14 @@ def _left_out(plugin: Plugin, without: Sequence[str]) -> bool:
 
 @lru_cache(maxsize=1)
 def _installed(without: tuple[str, ...], allowed: str | None) -> Registry:
-    return collect(without=without)
+    registry = collect(without=without)
+    known = {name for p in registry.plugins for name in (p.name, p.distribution)}
+    for name in without:
+        if name not in known:
+            raise UserError(
+                f"there is no plugin {name!r} to leave out{spec.near(name, known)}: see `prunebench plugins`"
+            )
+    return registry
 
 
 _without: tuple[str, ...] = ()
@@ -376,6 +384,15 @@ def leave_out(names: Sequence[str]) -> None:
     _without = tuple(names)
 
 
+def left_out() -> tuple[str, ...]:
+    """What `leave_out` was told."""
+    return _without
+
+
 def installed() -> Registry:
-    """The registry of this process, loaded once."""
+    """The registry of this process, loaded once.
+
+    Raises:
+        UserError: a plugin to be left out is not there.
+    """
     return _installed(_without, os.environ.get("PRUNEBENCH_PLUGINS"))

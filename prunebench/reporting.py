@@ -18,7 +18,7 @@ from .boards import label, print_board, say
 from .errors import CellError, UserError, VerifyError
 from .files import load_scores, load_selection, save_scores, save_selection
 from .harness import Harness
-from .running import Cell, Plan, cell_id, cells, note_failure, open_harness
+from .running import Cell, Plan, cell_id, cells, note_failure, open_harness, standing
 from .trials import Trial, run_trial
 from .types import Scores, Selection, TrialResult
 
@@ -37,8 +37,7 @@ def run_and_report(plan: Plan, jobs: int | None, as_json: bool) -> int:
     mine = {cell_id(harness, plan, cell) for cell in wanted}
     failures = [f for f in harness.store.failures() if f["id"] in mine]
     print_board(board(results, failures, labels=label), "json" if as_json else "table", None)
-    for failure in failures:
-        say(f"failed: {failure['scorer'] or '-'} x {failure['selector']}, keep {failure['keep']:g}: {failure['error']}")
+    say_failures(failures)
     if not as_json:
         say_where(harness, results)
     return len(failures)
@@ -100,21 +99,27 @@ def say_where(harness: Harness, results: Sequence[TrialResult]) -> None:
 
 
 def dry_run(plan: Plan, as_json: bool) -> None:
-    """The cells of a plan; those whose baseline or full trial stands are marked."""
+    """The cells of a plan, and which of them stand."""
     harness = open_harness(plan)
-    rows = [{**asdict(cell), "noted_failure": _failed(harness, plan, cell)} for cell in cells(plan, harness)]
+    rows = [{**asdict(cell), "stands": standing(harness, plan, cell)} for cell in cells(plan, harness)]
     if as_json:
         click.echo(json.dumps(rows))
         return
     for row in rows:
         scorer = f"{row['scorer']} x " if row["scorer"] else ""
-        failed = "  (failed before)" if row["noted_failure"] else ""
-        click.echo(f"{scorer}{row['selector']} keep {row['keep']:g}, {row['model']}, seed {row['seed']}{failed}")
-    click.echo(f"{len(rows)} trainings")
+        state = "stands" if row["stands"] else "to do "
+        click.echo(f"{state}  {scorer}{row['selector']} keep {row['keep']:g}, {row['model']}, seed {row['seed']}")
+    click.echo(f"{len(rows)} trainings, {sum(row['stands'] for row in rows)} stand")
 
 
-def _failed(harness: Harness, plan: Plan, cell: Cell) -> bool:
-    return (harness.store.root / "failures" / f"{cell_id(harness, plan, cell)}.json").exists()
+def say_failures(failures: Sequence[dict[str, Any]]) -> None:
+    """One line per cause."""
+    causes: dict[str, list[str]] = {}
+    for f in failures:
+        causes.setdefault(f["error"], []).append(f"{f['scorer'] or '-'} x {f['selector']}, keep {f['keep']:g}")
+    for error, found in sorted(causes.items()):
+        more = f" and {len(found) - 1} more cells" if len(found) > 1 else ""
+        say(f"failed: {min(found)}{more}: {error}")
 
 
 # -- score, select, train ---------------------------------------------------------------------------------------------

@@ -13,14 +13,17 @@ from typing import Any
 from . import registry as plugins
 from .datasets.loading import load
 from .errors import CellError, PrunebenchError, StoreError, UserError
-from .harness import Harness, Progress, silent
+from .harness import Harness, Progress, device_named, silent
 from .models import canonical
 from .presets import preset
+from .recipes import recipe
 from .reference import refuse_epoch_beyond
 from .scoring import score
+from .scoring import standing as standing_scores
 from .selecting import fitting, select
+from .selecting import standing as standing_selection
 from .store import Store, identify
-from .trials import Trial, everything, run_trial
+from .trials import Trial, everything, run_trial, trial_identity
 from .types import Scores, TrialResult
 
 log = logging.getLogger("prunebench")
@@ -168,6 +171,7 @@ def open_harness(plan: Plan) -> Harness:
     refuse_conflicts(plan)
     plugins.leave_out(plan.no_plugin)
     registry = plugins.installed()
+    device_named(plan.device)
     for model in (*plan.models, plan.reference):
         canonical(model)
     for scorer, selector in pairs(plan):
@@ -176,7 +180,12 @@ def open_harness(plan: Plan) -> Harness:
         if selector != "full":
             registry.method("selector", selector)
     dataset = load(registry, plan.dataset, Path(plan.data_root), image_size=plan.image_size, download=plan.download)
-    harness = Harness(
+    epochs = plan.reference_epochs or recipe(dataset, plan.reference).reference_epochs
+    for scorer, _ in pairs(plan):
+        if scorer:
+            method = registry.method("scorer", scorer)
+            refuse_epoch_beyond(epochs, method.options.get("epoch"), method.label)
+    return Harness(
         dataset,
         Store(plan.store),
         registry,
@@ -189,11 +198,6 @@ def open_harness(plan: Plan) -> Harness:
         budget=(plan.budget, plan.steps, plan.epochs),
         progress=plan.progress,
     )
-    for scorer, _ in pairs(plan):
-        if scorer:
-            method = registry.method("scorer", scorer)
-            refuse_epoch_beyond(harness, method.options.get("epoch"), method.label)
-    return harness
 
 
 def refuse_conflicts(plan: Plan) -> None:
@@ -256,6 +260,21 @@ def cells(plan: Plan, harness: Harness) -> list[Cell]:
     ranked = sorted(found, key=lambda cell: cell_id(harness, plan, cell))
     mine = {id(cell) for cell in ranked[i::n]}
     return [cell for cell in found if id(cell) in mine]
+
+
+def standing(harness: Harness, plan: Plan, cell: Cell) -> bool:
+    """Whether the cell's record stands, as far as the records it builds on tell; nothing is computed."""
+    trial = Trial(cell.model, cell.seed, plan.budget, plan.steps, plan.epochs)
+    if cell.selector == "full":
+        return harness.store.get("trials", trial_identity(harness, trial, everything(harness))) is not None
+    method, score_seed, scores = harness.registry.method("selector", cell.selector), cell.seed % plan.score_seeds, None
+    if cell.scorer:
+        scores = standing_scores(harness, harness.registry.method("scorer", cell.scorer), score_seed)
+        if scores is None:
+            return False
+    method = fitting(harness.registry, method, scores.comparable if scores else "set")
+    selection = standing_selection(harness, scores, method, cell.keep, cell.seed, score_seed)
+    return selection is not None and harness.store.get("trials", trial_identity(harness, trial, selection)) is not None
 
 
 def without_display(plan: Plan) -> Plan:

@@ -32,15 +32,19 @@ def score(harness: Harness, method: Method, score_seed: int = 0) -> Scores:
     """
     if method.text in harness.scoring:
         raise UserError(f"scores ask for each other in a circle: {' -> '.join([*harness.scoring, method.text])}")
+    if (found := standing(harness, method, score_seed)) is not None:
+        return found
+    refuse_epoch_beyond(harness.epochs, method.options.get("epoch"), method.label)
+    with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
+        return standing(harness, method, score_seed) or _compute(harness, method, score_seed)
+
+
+def standing(harness: Harness, method: Method, score_seed: int) -> Scores | None:
+    """The scores where their record stands."""
     for identity in _identities(harness, method, score_seed):
         if (record := harness.store.get("scores", identity)) is not None:
             return read_scores(record, harness.dataset.train.keys)
-    refuse_epoch_beyond(harness, method.options.get("epoch"), method.label)
-    with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
-        for identity in _identities(harness, method, score_seed):
-            if (record := harness.store.get("scores", identity)) is not None:
-                return read_scores(record, harness.dataset.train.keys)
-        return _compute(harness, method, score_seed)
+    return None
 
 
 def _compute(harness: Harness, method: Method, score_seed: int) -> Scores:

@@ -43,12 +43,19 @@ def select(
         budget_for(keep, len(harness.train))
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
-    identity = _identity(harness, scores, selector, keep, seed, score_seed)
-    if (record := harness.store.get("selections", identity)) is not None:
-        return read_selection(record)
-    with harness.store.lock(identify("selections", identity)):
-        record = harness.store.get("selections", identity)
-        return read_selection(record) if record else _compute(harness, scores, selector, keep, seed, score_seed)
+    if (found := standing(harness, scores, selector, keep, seed, score_seed)) is not None:
+        return found
+    with harness.store.lock(identify("selections", _identity(harness, scores, selector, keep, seed, score_seed))):
+        found = standing(harness, scores, selector, keep, seed, score_seed)
+        return found or _compute(harness, scores, selector, keep, seed, score_seed)
+
+
+def standing(
+    harness: Harness, scores: Scores | None, selector: Method, keep: float, seed: int, score_seed: int
+) -> Selection | None:
+    """The selection where its record stands."""
+    record = harness.store.get("selections", _identity(harness, scores, selector, keep, seed, score_seed))
+    return read_selection(record) if record else None
 
 
 def refuse_other_data(scores: Scores, harness: Harness) -> None:

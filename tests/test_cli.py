@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from prunebench.cli import main
+from prunebench.registry import leave_out
 
 
 def call(*args):
@@ -67,7 +68,11 @@ def test_listings_are_machine_readable(capsys):
     [(["rnu"], "did you mean 'run'"), (["ls", "forgeting"], "did you mean 'forgetting'"),
      (["run", "--scorer", "aum"], "--selector is missing"), (["run", "--keep", "a"], "not a number"),
      (["run", "--scorer", "aum", "--selector", "hardest", "--shard", "3/3"], "i/n"),
-     (["run", "--nonsense"], "nonsense"), (["verify", "there-is-none"], "no store"),
+     (["run", "--nonsense"], "nonsense"), (["run", "--selector", "random", "--device", "tpu"], "no device 'tpu'"),
+     (["run", "--selector", "random", "--jobs", "0"], "--jobs must be"), (["--no-plugin", "dr", "ls"], "to leave out"),
+     (["--no-plugin", "drd", "run", "--scorer", "drd", "--selector", "bws"], "pip install prunebench-drd"),
+     (["--no-plugin", "drd", "ls", "drd"], "pip install prunebench-drd"),
+     (["score", "--scorer", "aum", "--from-log", "x.npz", "--dataset", "digits"], "exclude each other"), (["verify", "there-is-none"], "no store"),
      (["leaderboard", "there-is-none"], "no store"), (["check", "nothing"], "nothing is called"),
      (["train", "--subset", "none.npy"], "no file"), (["plugins", "strange"], "no plugin"),
      (["score", "--scorer", "aum", "--from-log", "none.npz"], "no file"),
@@ -77,7 +82,9 @@ def test_errors_are_one_sentence_and_exit_2(args, told, capsys, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert call(*args) == 2
     err = capsys.readouterr().err
+    leave_out(())
     assert told in err and "Traceback" not in err and len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir()), "what is refused leaves nothing behind"
 
 
 def test_somebody_elses_logits_to_a_subset_file(tmp_path, monkeypatch, capsys):
@@ -127,3 +134,47 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
 )
 def test_built_ins_pass_the_checks_that_plugin_authors_run(name, capsys):
     assert call("check", name) == 0, capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_stands(tmp_path, capsys):
+    args = ["run", "--scorer", "aum", "--selector", "hardest", "--dataset", "planted(train=60,test=20)", "--steps", "2"]
+    args += ["--seeds", "1", "--reference-epochs", "1", "--store", str(tmp_path / "s"), "--jobs", "1"]
+    assert call(*args, "--keep", "0.5", "--dry-run") == 0
+    assert "4 trainings, 0 stand" in capsys.readouterr().out
+    assert call(*args, "--keep", "0.5") == 0
+    capsys.readouterr()
+    assert call(*args, "--keep", "0.3,0.5", "--dry-run", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["stands"] for row in rows] == [row["keep"] != 0.3 for row in rows] and len(rows) == 7
+
+
+def test_nothing_is_written_outside_the_working_folder(tmp_path):
+    """HOME cannot be written, and the temporary folder stays empty."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "tmp").mkdir()
+    home = tmp_path / "home"
+    home.mkdir()
+    drd = "drd(dit_steps=4, samples=1, noises=1, draws=1)"
+    command = [sys.executable, "-m", "prunebench.cli", "run", "--scorer", drd, "--selector", "bws(epochs=1)", "--keep"]
+    command += [
+        "0.5",
+        "--dataset",
+        "planted(train=60,test=20)",
+        "--steps",
+        "2",
+        "--seeds",
+        "1",
+        "--reference-epochs",
+        "1",
+    ]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "XDG_", "MPL", "TORCH", "GOMP"))}
+    run = subprocess.run(
+        [*command, "--jobs", "1"],
+        cwd=tmp_path / "work",
+        env=env | {"HOME": str(home), "TMPDIR": str(tmp_path / "tmp")},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert [p.name for p in (tmp_path / "work").iterdir()] == ["runs"]
+    assert not list(home.rglob("*")) and not list((tmp_path / "tmp").rglob("*"))
