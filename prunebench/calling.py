@@ -14,7 +14,7 @@ import torch
 
 from .errors import MethodError, PrunebenchError
 from .evidence import Evidence
-from .registry import Method
+from .methods import Method
 from .seeds import global_rng
 from .types import Chosen
 

@@ -22,9 +22,9 @@ from .blocks import Blocks
 from .encoders import embed
 from .errors import MethodError, UserError
 from .harness import Harness, hash_array
+from .methods import FUNCTIONS, LABELLED, Method
 from .neighbours import nearest
 from .reference import Reference, scoring_run
-from .registry import FUNCTIONS, LABELLED, Method
 from .seeds import example_seeds, generator_for, held_out, seed_for
 from .types import Images
 from .watching import Watched, watched

@@ -17,7 +17,7 @@ from .calling import call, checked_indices, checked_values
 from .errors import UserError
 from .evidence import Evidence
 from .harness import Harness, plain_numbers, silent, temporary_store
-from .registry import Method
+from .methods import FUNCTIONS, VALUES, Method
 from .scoring import score as score_in
 from .seeds import example_seeds, held_out, key_order
 from .selecting import checked_weights, fitting, refuse_not_finite
@@ -277,7 +277,7 @@ def _given(registry: Any, name: str, value: Any, n: int) -> np.ndarray:
     if isinstance(value, Scores):
         return _fitting_array(value.hardness, n, name)
     array = _fitting_array(value, n, name)
-    if name in (*plugins.VALUES, *plugins.FUNCTIONS):
+    if name in (*VALUES, *FUNCTIONS):
         return array
     return array if registry.method("scorer", name).entry.record.hard == "high" else -array
 

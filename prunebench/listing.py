@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from .errors import UserError
-from .registry import Entry, Method, installed
+from .methods import Entry, Method
+from .registry import installed
 from .spec import near, write
 
 KINDS = ("scorer", "selector", "dataset")

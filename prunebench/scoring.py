@@ -17,8 +17,8 @@ from .calling import call, checked_values
 from .errors import UserError
 from .evidence import Evidence
 from .harness import Harness, plain_numbers
+from .methods import Method
 from .reference import refuse_epoch_beyond
-from .registry import Method
 from .store import Record, file_sha256, identify
 from .types import Cost, Scored, Scores
 

@@ -14,7 +14,8 @@ from .calling import call, checked_indices
 from .errors import MethodError, UserError
 from .evidence import Evidence
 from .harness import Harness, plain_numbers
-from .registry import Method, Registry
+from .methods import Method
+from .registry import Registry
 from .scoring import ask, named_files
 from .store import Record, identify
 from .types import Chosen, Cost, Scores, Selection

@@ -12,10 +12,8 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import secrets
 import shutil
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ from filelock import FileLock
 
 from . import arrays as _arrays
 from .errors import StoreError, VerifyError
+from .publishing import HOST, alive, fsync, prefix, publish, write
 
 FORMAT = 1
 KINDS = ("evidence", "scores", "selections", "trials", "models", "failures")
@@ -205,8 +204,8 @@ class Store:
         text = canonical(card | {"sha256": hashlib.sha256(canonical(card).encode()).hexdigest()})
         path = self._card(kind, id)
         temporary = self._temporary(path.parent)
-        _write(temporary, text.encode())
-        if not _publish(temporary, path):
+        write(temporary, text.encode())
+        if not publish(temporary, path):
             self._verified.pop(id, None)
             standing = self.by_id(kind, id)
             return standing or self._publish_card(kind, identity, result, files, provenance)
@@ -216,20 +215,20 @@ class Store:
 
     def _publish_bytes(self, folder: Path, id: str, suffix: str, content: bytes) -> dict[str, Any]:
         temporary = self._temporary(folder)
-        _write(temporary, content)
+        write(temporary, content)
         return self._publish_named(folder, id, suffix, temporary, hashlib.sha256(content).hexdigest())
 
     def _publish_file(self, folder: Path, id: str, source: Path) -> dict[str, Any]:
         temporary = self._temporary(folder)
         shutil.move(source, temporary)
-        _fsync(temporary)
+        fsync(temporary)
         return self._publish_named(folder, id, source.suffix, temporary, file_sha256(temporary))
 
     def _publish_named(self, folder: Path, id: str, suffix: str, temporary: Path, sha: str) -> dict[str, Any]:
         name = f"{id}.{sha[:16]}{suffix}"  # content in the name: replacing can only mend a damaged file
         size = temporary.stat().st_size
         temporary.replace(folder / name)
-        _fsync(folder)
+        fsync(folder)
         return {"path": name, "bytes": size, "sha256": sha}
 
     def make_folder(
@@ -254,12 +253,12 @@ class Store:
             with self._explained(final):
                 files = {}
                 for path in sorted(p for p in working.rglob("*") if p.is_file()):
-                    _fsync(path)
+                    fsync(path)
                     name = path.relative_to(working).as_posix()
                     size = path.stat().st_size
                     files[name] = {"path": f"{id}/{name}", "bytes": size, "sha256": file_sha256(path)}
                 working.rename(final)
-                _fsync(final.parent)
+                fsync(final.parent)
                 return self._publish_card("models", identity, {}, files, provenance)
 
     @contextmanager
@@ -278,7 +277,7 @@ class Store:
         path = self._card("failures", id)
         with self._explained(path):
             temporary = self._temporary(path.parent)
-            _write(temporary, canonical(failure).encode())
+            write(temporary, canonical(failure).encode())
             temporary.replace(path)
 
     def forget_failure(self, id: str) -> None:
@@ -298,7 +297,7 @@ class Store:
 
     def scratch(self, name: str) -> Path:
         """A folder for work in progress on the store's own file system."""
-        path = self.root / "evidence" / f"{_prefix()}{name}-{secrets.token_hex(4)}"
+        path = self.root / "evidence" / f"{prefix()}{name}-{secrets.token_hex(4)}"
         with self._explained(path):
             path.mkdir(parents=True)
         return path
@@ -307,7 +306,7 @@ class Store:
         return self.root / kind / f"{id}.json"
 
     def _temporary(self, folder: Path) -> Path:
-        return folder / f"{_prefix()}{secrets.token_hex(8)}"
+        return folder / f"{prefix()}{secrets.token_hex(8)}"
 
     def _set_aside(self, path: Path, why: str) -> None:
         aside = path.with_suffix(f".damaged-{secrets.token_hex(4)}")
@@ -320,9 +319,9 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what processes of this machine left behind when they were killed."""
-        for path in self.root.glob(f"*/.tmp-{_HOST}-*"):
+        for path in self.root.glob(f"*/.tmp-{HOST}-*"):
             pid = path.name.split("-")[2]
-            if pid.isdigit() and not _alive(int(pid)):
+            if pid.isdigit() and not alive(int(pid)):
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     @contextmanager
@@ -336,67 +335,6 @@ class Store:
                 way_out = "give a --store that can be written"
             where = failure.filename or path
             raise StoreError(f"cannot write {where} ({failure.strerror}): {way_out}") from failure
-
-
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-
-
-def _prefix() -> str:
-    """Of temporary names: says whose they are, so that what a dead process left can be swept."""
-    return f".tmp-{_HOST}-{os.getpid()}-"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _publish(temporary: Path, final: Path) -> bool:
-    """Give ``temporary`` its final name unless that is taken; whether this call did it."""
-    try:
-        os.link(temporary, final)
-        published = True
-    except FileExistsError:
-        published = False
-    except OSError as failure:
-        if failure.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
-            raise
-        published = _publish_without_links(temporary, final)
-    temporary.unlink(missing_ok=True)
-    if published:
-        _fsync(final.parent)
-    return published
-
-
-def _publish_without_links(temporary: Path, final: Path) -> bool:
-    """For file systems without hard links: a marker that only one process can make, then a rename."""
-    marker = final.with_name(f"{final.name}.publishing")
-    with FileLock(marker):
-        if final.exists():
-            return False
-        temporary.replace(final)
-    marker.unlink(missing_ok=True)
-    return True
 
 
 def _verify_file(folder: Path, file: Mapping[str, Any]) -> None:

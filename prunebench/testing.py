@@ -27,7 +27,7 @@ from .datasets.loading import load
 from .evidence import Evidence
 from .harness import Harness, temporary_store
 from .hookspecs import Scorer, Selector
-from .registry import Entry, Method, Plugin
+from .methods import Entry, Method, Plugin, check_inputs
 from .scoring import ask
 from .types import Chosen, Scored
 
@@ -52,7 +52,7 @@ def _entry(record: Any) -> Entry:
     kind = "scorer" if isinstance(record, Scorer) else "selector"
     signature = spec.signature_of(record.fn)
     if signature is not None:
-        plugins.check_inputs(kind, record.name, signature)
+        check_inputs(kind, record.name, signature)
     return Entry(kind, record, Plugin("under-test", "under-test", "0", "under_test"), signature)
 
 

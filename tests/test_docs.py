@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from prunebench.methods import FUNCTIONS, VALUES
 from prunebench.recipes import RECIPES
-from prunebench.registry import FUNCTIONS, VALUES, installed
+from prunebench.registry import installed
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,7 +56,8 @@ def test_the_plugin_of_the_tutorial_works(tmp_path, monkeypatch):
 
     import prunebench as pb
     from prunebench import registry
-    from prunebench.registry import Plugin, collect
+    from prunebench.methods import Plugin
+    from prunebench.registry import collect
 
     code = re.search(
         r"```python\n# prunebench_entropy.py\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), re.DOTALL
@@ -68,3 +70,13 @@ def test_the_plugin_of_the_tutorial_works(tmp_path, monkeypatch):
     logits = np.random.default_rng(0).normal(size=(4, 10, 3)).astype(np.float32)
     p = np.exp(logits[-1]) / np.exp(logits[-1]).sum(1, keepdims=True)
     assert np.allclose(pb.score_log("entropy", logits, np.zeros(10, int)).values, -(p * np.log(p)).sum(1), atol=1e-5)
+
+
+def test_the_table_of_anomalies_is_the_record():
+    import json
+
+    text = (ROOT / "docs" / "drd.md").read_text()
+    record = json.loads((ROOT / "benchmarks" / "records" / "digits_anomalies.json").read_text())
+    for scorer, found in record["scorers"].items():
+        numbers = " | ".join(f"{v:.3f}" for v in found["auroc"].values())
+        assert f"| `{scorer}` | {numbers} | {found['spearman_of_two_scorings']:.2f} |" in text

@@ -12,7 +12,8 @@ import prunebench as pb
 from prunebench import Chosen, MethodError, Scored, Scorer, Selector, UserError, hookimpl
 from prunebench.datasets.loading import load
 from prunebench.harness import Harness
-from prunebench.registry import Plugin, collect
+from prunebench.methods import Plugin
+from prunebench.registry import collect
 from prunebench.scoring import score
 from prunebench.selecting import fitting, select
 from prunebench.store import Store

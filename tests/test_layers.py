@@ -8,16 +8,29 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "prunebench"
 LAYERS = [
-    *("errors", "types", "hookspecs", "seeds", "budgets", "arrays", "spec", "registry", "store"),
+    *(
+        "errors",
+        "types",
+        "hookspecs",
+        "seeds",
+        "budgets",
+        "arrays",
+        "spec",
+        "methods",
+        "registry",
+        "publishing",
+        "store",
+    ),
     *("datasets", "recipes", "models", "augment", "statistics", "recorder", "batches", "evaluation", "training"),
     *("harness", "watching", "reference", "trials", "judging", "account", "blocks", "neighbours", "encoders"),
     *("evidence", "calling", "scoring", "selecting", "presets", "running", "executors", "files", "interop"),
-    *("leaderboard", "boards", "testing", "display", "listing", "reporting", "cli"),
+    *("leaderboard", "boards", "testing", "display", "listing", "reporting", "options", "cli"),
 ]
 MAY_IMPORT = {  # beside the standard library
     "hookspecs": {"pluggy"},
     "errors": set(),
     "spec": set(),
+    "methods": set(),
     "registry": {"pluggy", "packaging"},
 }
 

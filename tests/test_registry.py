@@ -6,7 +6,8 @@ import prunebench_baselines
 import pytest
 
 from prunebench import Scorer, Selector, UserError, hookimpl
-from prunebench.registry import Plugin, Registry, collect
+from prunebench.methods import Plugin
+from prunebench.registry import Registry, collect
 
 
 def doubled(labels, *, factor=2.0):

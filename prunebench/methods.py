@@ -1,0 +1,151 @@
+"""A record with its options bound: what a text like ``ccs(cutoff=0.3)`` stands for, and what a method may name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import spec
+from .errors import UserError
+
+VALUES = (
+    *("images", "labels", "classes", "seeds", "history", "held_out", "device", "generator", "progress"),
+    *("hardness", "budget", "details"),
+)
+FUNCTIONS = (
+    *("features", "network", "embeddings", "neighbours", "score", "observe", "judge", "stored", "blocks"),
+    "inner",
+)
+SELECTOR_ONLY = ("hardness", "budget", "details", "inner")
+LABELLED = ("labels", "history", "features", "network", "judge")  # naming one of these reaches labels
+DEPENDS = ("score", "observe")  # label-free as long as what is called is
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point of the group ``prunebench``."""
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    problem: str = ""  # empty: loaded
+    skipped: bool = False  # left out by the user
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record with the plugin that offers it and, where the file tells, its signature."""
+
+    kind: str
+    record: Any
+    plugin: Plugin
+    signature: spec.Signature | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.plugin.distribution}/{self.record.name}"
+
+    @property
+    def definition(self) -> int | str:
+        """What identity holds of the method's version: its own number, else its distribution's version."""
+        declared = getattr(self.record, "definition", None)
+        return self.plugin.version if declared is None else declared
+
+    def call_signature(self) -> spec.Signature:
+        """The signature; resolves the function where the file could not tell.
+
+        Raises:
+            UserError: the function cannot be imported, or breaks the rules for methods.
+        """
+        if self.signature is not None:
+            return self.signature
+        try:
+            found = spec.signature_of(self.function())
+            assert found is not None
+            check_inputs(self.kind, self.record.name, found)
+        except ValueError as wrong:
+            raise UserError(f"{self.key} of {self.plugin.distribution} {self.plugin.version}: {wrong}") from None
+        return found
+
+    def function(self) -> Any:
+        """The function itself, imported now.
+
+        Raises:
+            UserError: it cannot be imported.
+        """
+        try:
+            return spec.resolve(self.record.fn)
+        except (ImportError, LookupError) as missing:
+            raise UserError(
+                f"{self.key} of {self.plugin.distribution} {self.plugin.version} cannot be loaded: {missing}"
+            ) from missing
+
+
+@dataclass(frozen=True)
+class Method:
+    """A scorer or selector with its options: what a text stands for."""
+
+    entry: Entry
+    options: Mapping[str, Any]
+    inner: Method | None = None
+
+    @property
+    def text(self) -> str:
+        """Canonical: full key, every option in signature order."""
+        return spec.write(self.entry.key, self.options, self.inner.text if self.inner else None)
+
+    @property
+    def label(self) -> str:
+        """For people: the bare name and only the options that differ from their defaults."""
+        defaults = self.entry.call_signature().options
+        changed = {k: v for k, v in self.options.items() if v != defaults[k]}
+        if not changed and self.inner is None:
+            return self.entry.record.name
+        return spec.write(self.entry.record.name, changed, self.inner.label if self.inner else None)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.entry.call_signature().inputs
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a record's identity holds of the method."""
+        found: dict[str, Any] = {"text": self.text, "definition": self.entry.definition}
+        if self.inner:
+            found["inner"] = self.inner.identity
+        return found
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """All that is named, by this method and the one inside it."""
+        return tuple(dict.fromkeys((*self.inputs, *(self.inner.needs if self.inner else ()))))
+
+    @property
+    def label_free(self) -> str:
+        """``yes``, ``no``, or ``depends`` on what it calls."""
+        if any(name in LABELLED for name in self.needs):
+            return "no"
+        return "depends" if any(name in DEPENDS for name in self.needs) else "yes"
+
+
+def check_inputs(kind: str, name: str, signature: spec.Signature) -> None:
+    """Refuse what no method may name.
+
+    Raises:
+        ValueError: an unknown input (near ones are suggested), or an option that bears the name of an input.
+    """
+    allowed = [*VALUES, *FUNCTIONS]
+    if kind == "scorer":
+        allowed = [x for x in allowed if x not in SELECTOR_ONLY]
+    for given in signature.inputs:
+        if given not in allowed:
+            raise ValueError(f"{name} names {given!r}, which a {kind} is not given{spec.near(given, allowed)}")
+    if signature.defaulted:
+        raise ValueError(
+            f"{name} gives {signature.defaulted[0]!r} a default: inputs stand before the *, options after it"
+        )
+    for option in signature.options:
+        if option in (*VALUES, *FUNCTIONS):
+            raise ValueError(f"option {option!r} of {name} bears the name of an input: call it something else")

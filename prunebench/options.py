@@ -1,0 +1,82 @@
+"""Options that several commands share, and the kinds of values they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Fn = Callable[..., Any]
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, nor numbers with commas between them", param, ctx)
+
+
+class Words(click.ParamType):
+    """Words with commas between them."""
+
+    name = "words"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return (
+            value if isinstance(value, tuple) else tuple(word.strip() for word in str(value).split(",") if word.strip())
+        )
+
+
+class Shard(click.ParamType):
+    """``i/n`` with 0 <= i < n."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        i, slash, n = str(value).partition("/")
+        if not (slash and i.isdigit() and n.isdigit() and int(i) < int(n)):
+            self.fail(f"{value!r} is not of the form i/n with 0 <= i < n", param, ctx)
+        return int(i), int(n)
+
+
+def options(*decorators: Fn) -> Fn:
+    def decorate(fn: Fn) -> Fn:
+        for decorator in reversed(decorators):
+            fn = decorator(fn)
+        return fn
+
+    return decorate
+
+
+data_options = options(
+    click.option("--dataset", default="digits", show_default=True, help="Name, or NAME(train=N), or folder:DIR."),
+    click.option("--data-root", default="data", show_default=True, help="Where data sets lie."),
+    click.option("--image-size", type=int, help="Side of the pictures in px [default: the data set's]."),
+    click.option("--download", is_flag=True, help="Let torchvision download what is missing."),
+)
+harness_options = options(
+    click.option("--reference", default="resnet18", show_default=True, help="Network that scoring runs train."),
+    click.option("--reference-epochs", type=int, help="Length of its schedule [default: the recipe's]."),
+    click.option("--threads", type=int, default=2, show_default=True, help="CPU threads, part of every record."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
+    click.option("--track", type=click.Choice(["open", "label-free"]), default="open", show_default=True),
+    click.option("--store", default="runs", show_default=True, help="Where records are kept and found again."),
+)
+train_options = options(
+    click.option("--model", "models", type=Words(), default="resnet18", show_default=True, help="timm names."),
+    click.option("--seeds", type=int, default=3, show_default=True, help="Seeds 0..N-1 of selection and training."),
+    click.option("--budget", type=click.Choice(["steps", "epochs"]), default="steps", show_default=True),
+    click.option("--steps", type=int, help="Optimiser steps at full data [default: the recipe's]."),
+    click.option("--epochs", type=int, help="Epochs over the subset, with --budget epochs."),
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
