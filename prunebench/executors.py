@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from .display import Lines
 from .errors import CellError, PrunebenchError
 from .harness import Harness
 from .running import Cell, Plan, attempt, cells, note_failure, open_harness, without_display
@@ -113,6 +115,7 @@ def _bury(worker: _Worker, harness: Harness, plan: Plan, todo: list[Cell], tries
 
 def _work(plan: Plan, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and stops its workers
+    plan = replace(plan, progress=Lines(sys.stderr))
     harness = None
     while True:
         try:

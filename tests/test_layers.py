@@ -22,9 +22,20 @@ LAYERS = [
         "store",
     ),
     *("datasets", "recipes", "models", "augment", "statistics", "recorder", "batches", "evaluation", "training"),
-    *("harness", "watching", "reference", "trials", "judging", "account", "blocks", "neighbours", "encoders"),
+    *(
+        "display",
+        "harness",
+        "watching",
+        "reference",
+        "trials",
+        "judging",
+        "account",
+        "blocks",
+        "neighbours",
+        "encoders",
+    ),
     *("evidence", "calling", "scoring", "selecting", "presets", "running", "executors", "files", "interop"),
-    *("leaderboard", "boards", "testing", "display", "listing", "reporting", "options", "cli"),
+    *("leaderboard", "boards", "testing", "listing", "reporting", "options", "cli"),
 ]
 MAY_IMPORT = {  # beside the standard library
     "hookspecs": {"pluggy"},

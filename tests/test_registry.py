@@ -140,6 +140,17 @@ def test_label_freeness_is_derived(kind, text, free):
     assert with_baselines().method(kind, text).label_free == free
 
 
+def test_every_preset_resolves_and_drd_is_the_papers_pair():
+    from prunebench.presets import PRESETS, preset
+
+    registry = collect()
+    for scorer, selector in map(preset, PRESETS):
+        registry.method("selector", selector)
+        assert scorer is None or registry.method("scorer", scorer)
+    assert registry.method("selector", preset("drd")[1]).options["furthest"] == 0.5
+    assert registry.method("scorer", preset("el2n")[0]).options["runs"] == 10
+
+
 def test_an_allow_list_leaves_strangers_out_and_keeps_the_core(monkeypatch):
     monkeypatch.setenv("PRUNEBENCH_PLUGINS", "")
     registry = collect()
