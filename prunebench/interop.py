@@ -26,7 +26,7 @@ from .types import Chosen, Dataset, Hard, Scored, Scores, Selection, Split
 from .watching import watched
 
 
-def score_log(scorer: str, logits: Any, labels: Any, **options: Any) -> Scores:
+def score_log(scorer: str, logits: Any, labels: Any) -> Scores:
     """Any dynamics score from logits recorded elsewhere.
 
     Args:
@@ -54,7 +54,7 @@ def score_log(scorer: str, logits: Any, labels: Any, **options: Any) -> Scores:
         raise UserError("the logits hold a value that is not finite")
     _refuse_missing_epochs(method, z.shape[1], z.shape[0])
     history = _history(method, z, y)
-    return score(scorer, None, given={"history": history, "labels": y.numpy(), **options})
+    return score(scorer, None, given={"history": history, "labels": y.numpy()})
 
 
 def _refuse_missing_epochs(method: Method, epochs: int, runs: int) -> None:
