@@ -65,9 +65,7 @@ class Evidence:
     score_seed: int
     harness: Harness | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # values and functions' results supplied from outside
-    values: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # hardness (N,), budget, details of a selector, and the like
+    values: Mapping[str, Any] = field(default_factory=dict)  # hardness (N,), budget, details and the like
     keep: float | None = None
     rows: np.ndarray | None = None  # positions in the harness's order
     ask: Ask | None = None
