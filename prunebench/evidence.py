@@ -98,10 +98,7 @@ class Evidence:
         """Nobody supplies it: a value is refused now, a function when it is called, which it may never be."""
 
         def refuse(*args: Any, **kwargs: Any) -> Any:
-            raise UserError(
-                f"{self.method.entry.key} asks for {name}, which nobody supplies: "
-                f"give it with given={{'{name}': ...}} (--given {name}=FILE), or use it in a run on a data set"
-            )
+            raise UserError(f"{self.method.entry.key} asks for {name}, which nobody supplies: {_way_out(name)}")
 
         return refuse if name in FUNCTIONS else refuse()
 
@@ -315,6 +312,14 @@ class Evidence:
             "seeds": [self.seed, self.score_seed],
         }
         return Blocks(self._h.store, identity, self._n, self._h.shard)
+
+
+def _way_out(name: str) -> str:
+    if name == "labels":
+        return "give labels=... (--labels FILE.npy, or --dataset)"
+    if name in ("features", "embeddings", "history"):
+        return f"give it with given={{'{name}': ...}} (--given {name}=FILE), or use it on a data set (--dataset)"
+    return "use it on a data set (--dataset)"
 
 
 def _array(values: Any) -> np.ndarray:

@@ -136,7 +136,7 @@ def _save(path: Path, arrays: Mapping[str, Any], card: dict[str, Any]) -> Path:
 
 
 def _card_of(path: Path) -> Path:
-    return path.with_suffix(".json")
+    return path.with_name(path.name + ".json")
 
 
 def _load(path: Path, kind: str, main: str) -> tuple[dict[str, Any], dict[str, Any]]:

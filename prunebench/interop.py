@@ -40,9 +40,11 @@ def score_log(scorer: str, logits: Any, labels: Any) -> Scores:
     import torch
 
     method = plugins.installed().method("scorer", scorer)
+    if np.asarray(_plain(logits)).dtype.kind not in "iuf":
+        raise UserError("logits must be (E, N, C) or (R, E, N, C) numbers")
     z = torch.as_tensor(_plain(logits)).float()
     z = z[None] if z.ndim == 3 else z
-    y = torch.as_tensor(_plain(labels)).long()
+    y = torch.from_numpy(_whole(np.asarray(_plain(labels))))
     if z.ndim != 4 or y.ndim != 1 or z.shape[2] != len(y):
         raise UserError(
             f"logits must be (E, N, C) or (R, E, N, C) and labels (N,), "
@@ -50,6 +52,10 @@ def score_log(scorer: str, logits: Any, labels: Any) -> Scores:
         )
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < z.shape[3]:
         raise UserError(f"labels must lie in 0..{z.shape[3] - 1}, got {int(y.min())}..{int(y.max())}")
+    if 0 in z.shape or z.shape[3] < 2:
+        raise UserError(
+            f"logits of shape {tuple(np.shape(logits))} hold no epoch, no example or fewer than two classes"
+        )
     if not torch.isfinite(z).all():
         raise UserError("the logits hold a value that is not finite")
     _refuse_missing_epochs(method, z.shape[1], z.shape[0])
@@ -59,7 +65,7 @@ def score_log(scorer: str, logits: Any, labels: Any) -> Scores:
 
 def _refuse_missing_epochs(method: Method, epochs: int, runs: int) -> None:
     asked, wanted = method.options.get("epoch"), method.options.get("runs", 1)
-    if isinstance(asked, int) and asked > epochs:
+    if isinstance(asked, int) and not 1 <= asked <= epochs:
         raise UserError(f"{method.label} asks for epoch {asked}, the log has {epochs} epochs")
     if isinstance(wanted, int) and wanted > runs:
         raise UserError(f"{method.label} asks for {wanted} runs, the log has {runs}: give logits (R, E, N, C)")
@@ -165,6 +171,8 @@ def _dataset_of(data: Any, labels: Any, classes: Sequence[str] | None, keys: Seq
 
     from .datasets.memory import MemoryImages
 
+    if isinstance(data, (str, Path)) or not (hasattr(data, "shape") or hasattr(data, "__getitem__")):
+        raise UserError(f"{data!r} is no data: give a Dataset, uint8 pictures, or a map-style data set")
     if not hasattr(data, "shape"):
         data, labels = _from_items(data, labels)
     pixels = torch.as_tensor(_plain(data))
@@ -172,10 +180,22 @@ def _dataset_of(data: Any, labels: Any, classes: Sequence[str] | None, keys: Seq
         raise UserError(
             f"pictures must be (N, 3, H, W) or (N, H, W) uint8, got {pixels.dtype} of shape {tuple(pixels.shape)}"
         )
+    if not len(pixels) or (pixels.ndim == 4 and pixels.shape[1] not in (1, 3)):
+        raise UserError(
+            f"pictures must be (N, 3, H, W) or (N, H, W) uint8 with N >= 1, got shape {tuple(pixels.shape)}"
+        )
     images = MemoryImages(pixels)
-    y = np.zeros(len(images), dtype=np.int64) if labels is None else np.asarray(_plain(labels), dtype=np.int64)
-    names = tuple(classes) if classes is not None else tuple(str(c) for c in range(int(y.max()) + 1))
-    train = Split(images, y, tuple(keys) if keys is not None else tuple(f"train:{i}" for i in range(len(images))))
+    y = np.zeros(len(images), dtype=np.int64) if labels is None else _whole(np.asarray(_plain(labels)))
+    names = tuple(classes) if classes is not None else tuple(str(c) for c in range(int(y.max(initial=0)) + 1))
+    own = tuple(keys) if keys is not None else tuple(f"train:{i}" for i in range(len(images)))
+    if not len(images) == len(y) == len(own) == len(set(own)):
+        raise UserError(
+            f"every picture needs one label and one key of its own: {len(images)} pictures, {len(y)} labels, "
+            f"{len(set(own))} different keys"
+        )
+    if y.max(initial=0) >= len(names):
+        raise UserError(f"the label {y.max()} is beyond the {len(names)} classes")
+    train = Split(images, y, own)
     nothing = Split(images.take([]), y[:0], ())
     return Dataset("arrays", names, train, nothing)
 
@@ -187,14 +207,25 @@ def _from_items(data: Any, labels: Any) -> tuple[Any, Any]:
 
     pictures, found = [], []
     for i in range(len(data)):
-        item = data[i]
-        picture, label = (item["image"], item.get("label")) if isinstance(item, Mapping) else (item[0], item[1])
+        picture, label = _pair(data[i])
         picture = F.to_image(picture.convert("RGB") if hasattr(picture, "convert") else picture)
+        if picture.is_floating_point() and not (float(picture.min()) >= 0 and float(picture.max()) <= 1):
+            raise UserError(f"the float picture {i} leaves [0, 1]: give pictures before they are normalised")
         pictures.append(F.to_dtype(picture, torch.uint8, scale=True))
         found.append(label)
     if len({p.shape for p in pictures}) > 1:
         raise UserError("the pictures differ in size: resize them to one, or use folder:DIR, which does")
     return torch.stack(pictures), labels if labels is not None else np.asarray(found)
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    if isinstance(item, Mapping):
+        found = next((item[name] for name in ("image", "img") if name in item), None)
+        if found is not None:
+            return found, item.get("label")
+    elif isinstance(item, (tuple, list)) and len(item) >= 2:
+        return item[0], item[1]
+    raise UserError("a map-style data set must give (picture, label) pairs, or dictionaries with `image` and `label`")
 
 
 def select(
@@ -226,9 +257,9 @@ def select(
     method = fitting(registry, registry.method("selector", selector), scores.comparable)
     n = len(scores)
     try:
-        budget = budget_for(keep, n)
-    except ValueError as wrong:
-        raise UserError(str(wrong)) from None
+        budget = budget_for(float(keep), n)
+    except (ValueError, TypeError):
+        raise UserError(f"keep must lie in (0, 1], got {keep!r}") from None
     order = key_order(scores.keys) if scores.keys else np.arange(n)
     names = scores.keys or tuple(f"train:{i}" for i in range(n))
     values = _values(method, seed, [names[i] for i in order])
@@ -262,23 +293,39 @@ def select(
 
 
 def _as_scores(scores: Any, hard: Hard | None, keys: Sequence[str] | None) -> Scores:
+    if hard not in (None, "high", "low"):
+        raise UserError(f"hard must be 'high' or 'low', got {hard!r}")
     if isinstance(scores, Scores):
-        return replace(scores, hard=hard) if hard else scores
+        own = tuple(keys) if keys is not None else scores.keys
+        return _with_own_keys(replace(scores, hard=hard or scores.hard, keys=own))
     if hard not in ("high", "low"):
         raise UserError("which end of these scores is hard? say hard='high' or 'low' (--hard on the command line)")
     values = np.asarray(_plain(scores))
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise UserError(f"scores must be (N,) numbers, got {values.dtype} of shape {values.shape}")
-    return Scores(values.astype(np.float64), hard, "given", keys=tuple(keys) if keys is not None else None)
+    own = tuple(keys) if keys is not None else None
+    return _with_own_keys(Scores(values.astype(np.float64), hard, "given", keys=own))
+
+
+def _with_own_keys(scores: Scores) -> Scores:
+    if scores.keys is not None and not len(scores) == len(scores.keys) == len(set(scores.keys)):
+        raise UserError(f"{len(scores)} scores need as many different keys, got {len(set(scores.keys))}")
+    return scores
 
 
 def _given(registry: Any, name: str, value: Any, n: int) -> np.ndarray:
     """An input as it is; a scorer's raw numbers turned by that scorer's own ``hard``."""
     if isinstance(value, Scores):
+        refuse_not_finite(value.values)
         return _fitting_array(value.hardness, n, name)
     array = _fitting_array(value, n, name)
+    if name in ("hardness", "budget", "details", "labels"):
+        raise UserError(f"{name} is not given with `given`: it comes from the scores, keep or `labels`")
     if name in (*VALUES, *FUNCTIONS):
         return array
+    if array.ndim != 1:
+        raise UserError(f"the scores of {name} must be (N,) numbers, got shape {array.shape}")
+    refuse_not_finite(array)
     return array if registry.method("scorer", name).entry.record.hard == "high" else -array
 
 

@@ -200,6 +200,8 @@ def select_from_file(
     """Select from a score file, alone or (``--dataset``) on the harness, and write the index file."""
     scores = load_scores(file, hard)
     if dataset is not None:
+        if labels is not None or given:
+            raise UserError("--dataset brings labels and everything else: leave out --labels and --given")
         plan = Plan(dataset=dataset, data_root=data_root, **harness_options)
         found = _select_on_dataset(plan, scores, selector, keep, seed)
     else:
@@ -224,7 +226,7 @@ def _given(path: str) -> Any:
     if not path:
         raise UserError("--given is NAME=FILE, for example --given features=features.npy")
     file = Path(path)
-    return load_scores(file) if file.suffix == ".npz" and file.with_suffix(".json").exists() else _array(file)
+    return load_scores(file) if file.with_name(file.name + ".json").exists() else _array(file)
 
 
 def _array(file: Path) -> np.ndarray:

@@ -174,9 +174,14 @@ def test_resident_of_memory_shares_the_tensor() -> None:
     assert torch.equal(small, MemoryImages(pixels).pixels(range(4), 4))
 
 
-def test_file_digest_is_of_sizes_in_order(tmp_path: Path) -> None:
+def test_file_digest_is_of_sizes_in_order_and_of_content_where_sets_are_small(tmp_path: Path, monkeypatch) -> None:
+    from prunebench.datasets import files
+
     for name, text in (("a", b"12"), ("b", b"34"), ("c", b"567")):
         (tmp_path / name).write_bytes(text)
+    digest = {names: FileImages([tmp_path / n for n in names], 8).digest() for names in ("ac", "bc", "ca")}
+    assert len(set(digest.values())) == 3
+    monkeypatch.setattr(files, "READ_THROUGH", 4)
     digest = {names: FileImages([tmp_path / n for n in names], 8).digest() for names in ("ac", "bc", "ca")}
     assert digest["ac"] == digest["bc"] != digest["ca"]
 
@@ -344,3 +349,15 @@ def test_a_file_that_is_no_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"PK but not really")
     with pytest.raises(UserError, match=r"set\.zip cannot be read as a zip archive"):
         Archive(tmp_path / "set.zip")
+
+
+def test_pictures_replaced_by_others_of_the_same_size_are_other_data(tmp_path):
+    from PIL import Image as Pictures
+
+    from prunebench import FileImages
+
+    digests = []
+    for colour in (10, 200):
+        Pictures.new("RGB", (8, 8), (colour, 0, 0)).save(tmp_path / "a.bmp")
+        digests.append((FileImages([tmp_path / "a.bmp"], 8).digest(), (tmp_path / "a.bmp").stat().st_size))
+    assert digests[0][1] == digests[1][1] and digests[0][0] != digests[1][0]

@@ -138,10 +138,10 @@ def test_files_that_are_not_what_they_say_are_refused(tmp_path):
     path.write_bytes(other.read_bytes())
     with pytest.raises(UserError, match="not the file"):
         pb.load_scores(path)
-    (tmp_path / "o.json").write_text(json.dumps({"kind": "selection"}))
+    (tmp_path / "o.npz.json").write_text(json.dumps({"kind": "selection"}))
     with pytest.raises(UserError, match="card of selection"):
         pb.load_scores(other)
-    (tmp_path / "o.json").write_text("{")
+    (tmp_path / "o.npz.json").write_text("{")
     with pytest.raises(UserError, match="readable card"):
         pb.load_scores(other)
     with pytest.raises(UserError, match="no file"):
@@ -158,3 +158,38 @@ def test_a_store_card_loads_as_well(tmp_path):
     pixels = rng.integers(0, 256, (12, 3, 8, 8), dtype=np.uint8)
     found = pb.score("random", pixels, np.arange(12) % 3, store=tmp_path)
     assert np.array_equal(pb.load_scores(tmp_path / "scores" / f"{found.id}.json").values, found.values)
+
+
+@pytest.mark.parametrize(
+    "call, told",
+    [(lambda x, y: pb.score("random", x.transpose(0, 2, 3, 1), y), "uint8"),
+     (lambda x, y: pb.score("random", x, y[:-1]), "one label"),
+     (lambda x, y: pb.score("random", x, y + 0.5), "integers"),
+     (lambda x, y: pb.score("random", x, y - 1), "integers from 0"),
+     (lambda x, y: pb.score("random", x, y, classes=["a"]), "beyond the 1 classes"),
+     (lambda x, y: pb.score("random", x, y, keys=["a"] * 12), "different keys"),
+     (lambda x, y: pb.score("random", x[:0], y[:0]), "N >= 1"),
+     (lambda x, y: pb.score("random", "digits"), "no data"),
+     (lambda x, y: pb.score("random", [x[0], x[1]]), "pairs"),
+     (lambda x, y: pb.score("random", [(torch.randn(3, 8, 8), 0)]), "leaves"),
+     (lambda x, y: pb.score_log("aum", LOGITS, LABELS + 0.5), "integers"),
+     (lambda x, y: pb.score_log("aum", LOGITS[:0], LABELS), "no epoch"),
+     (lambda x, y: pb.score_log("el2n(epoch=0)", LOGITS, LABELS), "epoch 0"),
+     (lambda x, y: pb.select("hardest", y, keep=0.5, hard="up"), "'high' or 'low'"),
+     (lambda x, y: pb.select("hardest", y, keep="a", hard="low"), "keep must lie"),
+     (lambda x, y: pb.select("hardest", y, keep=0.5, hard="low", keys=["a"] * 12), "different keys"),
+     (lambda x, y: pb.select("ccs(cutoff=0.1)", y, keep=0.5, hard="low", given={"accumulated_margin": y * np.nan}),
+      "finite"),
+     (lambda x, y: pb.select("hardest", y, keep=0.5, hard="low", given={"hardness": y}), "comes from the scores")],
+)  # fmt: skip
+def test_what_does_not_fit_is_one_sentence(call, told):
+    pixels, labels = rng.integers(0, 256, (12, 3, 8, 8), dtype=np.uint8), np.arange(12) % 3
+    with pytest.raises(UserError, match=told):
+        call(pixels, labels)
+
+
+def test_one_card_per_file(tmp_path):
+    chosen = pb.select("hardest", np.arange(10.0), keep=0.3, hard="high")
+    for name in ("x.npy", "x.npz"):
+        pb.save_selection(chosen, tmp_path / name)
+    assert all(np.array_equal(pb.load_selection(tmp_path / n).indices, chosen.indices) for n in ("x.npy", "x.npz"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +26,7 @@ Source = str | Member  # a path, or a member of a zip archive
 T = TypeVar("T")
 
 BLOCK = 64  # files that one thread does at a time
+READ_THROUGH = 2 * 2**30  # bytes of all files together
 SAMPLED = 32  # pictures whose headers decide the default size
 FALLBACK_SIZE, LARGEST_DEFAULT = 224, 256
 
@@ -91,9 +94,15 @@ class FileImages(Images):
         return {**self.__dict__, "_resident": {}, "_origin": None}
 
     def digest(self) -> str:
-        """SHA-256 of the byte size of each file, in order; inside an archive, of its unpacked size."""
+        """SHA-256 of the byte size of each file, in order (inside an archive its unpacked size), and of the CRC-32 of its
+        content: pictures replaced by others of the same size are other data. Sets of more than `READ_THROUGH` bytes in
+        all are not read through.
+        """
         sizes = np.array(_each(_bytes, self.sources, self.workers), dtype="<i8")
-        return hashlib.sha256(sizes.tobytes()).hexdigest()
+        digest = hashlib.sha256(sizes.tobytes())
+        if sizes.sum() <= READ_THROUGH:
+            digest.update(np.array(_each(_checksum, self.sources, self.workers), dtype="<u4").tobytes())
+        return digest.hexdigest()
 
 
 def native_size(sources: Sequence[Source]) -> int:
@@ -122,6 +131,16 @@ def _bytes(source: Source) -> int:
     return source.size if isinstance(source, Member) else _explained(lambda path: os.path.getsize(str(path)), source)
 
 
+def _checksum(source: Source) -> int:
+    def crc(source: Source) -> int:
+        content = read(source)
+        if not content:
+            raise ValueError("the file is empty")
+        return zlib.crc32(content)
+
+    return _explained(crc, source)
+
+
 def _square(source: Source, size: int) -> np.ndarray:  # -> (3, S, S) uint8
     def picture(source: Source) -> np.ndarray:
         pixels = decode(read(source)).transpose(2, 0, 1)
@@ -141,7 +160,7 @@ def _explained(step: Callable[[Source], T], source: Source) -> T:
     except FileNotFoundError as error:
         raise UserError(f"{source} is not there any more; put the data set back as it was") from error
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = re.sub(r" ?<[^<>]* object at 0x[0-9a-f]+>", "", str(error)) or type(error).__name__
         raise UserError(f"{source} cannot be read as a picture ({reason}); replace or remove this file") from error
 
 
