@@ -94,9 +94,9 @@ class FileImages(Images):
         return {**self.__dict__, "_resident": {}, "_origin": None}
 
     def digest(self) -> str:
-        """SHA-256 of the byte size of each file, in order (inside an archive its unpacked size), and of the CRC-32 of its
-        content: pictures replaced by others of the same size are other data. Sets of more than `READ_THROUGH` bytes in
-        all are not read through.
+        """SHA-256 of the byte size of each file, in order (in an archive, unpacked), and of the CRC-32 of its content:
+        pictures replaced by others of the same size are other data. Sets above `READ_THROUGH` bytes in all are not read
+        through.
         """
         sizes = np.array(_each(_bytes, self.sources, self.workers), dtype="<i8")
         digest = hashlib.sha256(sizes.tobytes())
