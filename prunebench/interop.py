@@ -261,12 +261,7 @@ def select(
     except (ValueError, TypeError):
         raise UserError(f"keep must lie in (0, 1], got {keep!r}") from None
     order = key_order(scores.keys) if scores.keys else np.arange(n)
-    names = scores.keys or tuple(f"train:{i}" for i in range(n))
-    values = _values(method, seed, [names[i] for i in order])
-    values |= {"hardness": scores.hardness[order], "budget": budget, "details": dict(scores.details)}
-    if labels is not None:
-        values["labels"] = _whole(_fitting_array(labels, n, "labels"))[order]
-        values["classes"] = tuple(str(c) for c in range(int(values["labels"].max()) + 1))
+    values = _selector_values(method, scores, order, labels, seed) | {"budget": budget}
     rest = {name: _given(registry, name, value, n)[order] for name, value in (given or {}).items()}
     account = Account(method.label)
     started = time.perf_counter()
@@ -290,6 +285,17 @@ def select(
         cost=account.cost(time.perf_counter() - started),
         label_free=not account.reached and bool(scores.label_free),
     )
+
+
+def _selector_values(method: Method, scores: Scores, order: np.ndarray, labels: Any, seed: int) -> dict[str, Any]:
+    """What a selector may name without a data set, in ``order`` (N,)."""
+    names = scores.keys or tuple(f"train:{i}" for i in range(len(scores)))
+    values = _values(method, seed, [names[i] for i in order])
+    values |= {"hardness": scores.hardness[order], "details": dict(scores.details)}
+    if labels is not None:
+        values["labels"] = _whole(_fitting_array(labels, len(scores), "labels"))[order]
+        values["classes"] = tuple(str(c) for c in range(int(values["labels"].max()) + 1))
+    return values
 
 
 def _as_scores(scores: Any, hard: Hard | None, keys: Sequence[str] | None) -> Scores:

@@ -62,14 +62,14 @@ def run_trial(
 
 
 def trial_identity(harness: Harness, trial: Trial, selection: Selection) -> dict[str, Any]:
-    """A selection counts by its record's id; an index file by the SHA-256 of its indices."""
+    """A selection counts by its record's id; an index file by the SHA-256 of its indices, and of its weights if any."""
     from .models import canonical  # timm: not for those who only read records
 
     return {
         **harness.conditions(),
         "data": harness.dataset.fingerprint,
         "test": harness.dataset.test.fingerprint,
-        "selection": selection.id or hash_array(selection.indices),
+        "selection": selection.id or _content(selection),
         "model": canonical(trial.model),
         "pretrained": False,
         "recipe": trial.recipe(harness).hash,
@@ -78,6 +78,12 @@ def trial_identity(harness: Harness, trial: Trial, selection: Selection) -> dict
         "policy": "plain",
         "seed": trial.seed,
     }
+
+
+def _content(selection: Selection) -> str:
+    if selection.weights is None:
+        return hash_array(selection.indices)
+    return hash_array(np.stack([selection.indices.astype(np.float64), selection.weights]))
 
 
 def _train(
@@ -118,11 +124,34 @@ def _train(
         backward=trained.backward,
         device=str(harness.device),
     )
-    result = TrialResult(
-        dataset=dataset.name,
-        fingerprint=dataset.fingerprint,
-        test_fingerprint=dataset.test.fingerprint,
-        image_size=dataset.image_size,
+    measured = {
+        "accuracy": float(overall),
+        "class_accuracy": tuple(float(a) for a in per_class if math.isfinite(float(a))),
+        "train_loss": float(trained.train_loss),
+        "train_cost": cost,
+    }
+    score_cost = scores.cost if scores else Cost(device=str(harness.device))
+    result = _told(harness, trial, selection, score_cost, score_seed, identity, measured)
+    plain = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance")}
+    return harness.store.put("trials", identity, plain, provenance=harness.provenance())
+
+
+def _told(
+    harness: Harness,
+    trial: Trial,
+    selection: Selection,
+    score_cost: Cost,
+    score_seed: int,
+    identity: Mapping[str, Any],
+    measured: Mapping[str, Any],
+) -> TrialResult:
+    """Everything a record says of a trial, beside what was ``measured``."""
+    data = harness.dataset
+    return TrialResult(
+        dataset=data.name,
+        fingerprint=data.fingerprint,
+        test_fingerprint=data.test.fingerprint,
+        image_size=data.image_size,
         scorer=selection.scorer,
         selector=selection.selector,
         keep=selection.keep,
@@ -143,15 +172,10 @@ def _train(
         precision=harness.precision,
         protocol=PROTOCOL,
         setting="",
-        accuracy=float(overall),
-        class_accuracy=tuple(float(a) for a in per_class if math.isfinite(float(a))),
-        train_loss=float(trained.train_loss),
-        score_cost=scores.cost if scores else Cost(device=str(harness.device)),
+        score_cost=score_cost,
         select_cost=selection.cost,
-        train_cost=cost,
+        **measured,
     )
-    plain = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance")}
-    return harness.store.put("trials", identity, plain, provenance=harness.provenance())
 
 
 def read_trial(record: Record) -> TrialResult:

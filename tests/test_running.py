@@ -162,6 +162,16 @@ def test_interrupts_have_their_exit_codes(tmp_path, sent, code):
     assert process.returncode == code and "run the same command again" in told and "Traceback" not in told
 
 
+def test_weights_make_another_trial_of_the_same_examples(tmp_path):
+    from prunebench.trials import Trial, everything, trial_identity
+
+    harness = open_harness(replace(PLAN, store=str(tmp_path)))
+    plain_ones = everything(harness)
+    weighted = replace(plain_ones, weights=np.linspace(0.5, 1.5, len(plain_ones)))
+    first, second = (trial_identity(harness, Trial("resnet18", 0), s) for s in (plain_ones, weighted))
+    assert first["selection"] != second["selection"]
+
+
 def test_a_subset_file_is_enough_to_be_on_the_board(tmp_path):
     from click.testing import CliRunner
 
