@@ -1,0 +1,62 @@
+"""The built-in scorers, one row each: name, which end is hard, what is watched, paper."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prunebench import Scorer
+
+from .papers import (
+    AUM,
+    CCS,
+    DATA_DIET,
+    DEEPCORE,
+    DUAL,
+    DYN_UNC,
+    FORGETTING,
+    HERDING,
+    KCENTER,
+    MAPS,
+    MODERATE,
+    PROXY,
+    SCALING,
+    TDDS,
+    ZCORE,
+    Paper,
+)
+
+
+def scorer(name: str, hard: Literal["high", "low"], paper: Paper, fn: str = "", **fields: Any) -> Scorer:
+    """The record of the method in the module of its name, or of ``module:function``."""
+    place = f"prunebench_baselines.{fn or f'{name}:{name}'}"
+    return Scorer(name, place, hard, paper=paper.where, bibtex=paper.bibtex, **{"definition": 1} | fields)
+
+
+def dynamics(name: str, hard: Literal["high", "low"], watch: str | tuple[str, ...], paper: Paper) -> Scorer:
+    """The record of a method that needs the history of training only, whose rows it adds up."""
+    return scorer(name, hard, paper, watch=watch, bytes_per_example=64)
+
+
+SCORERS = (
+    dynamics("forgetting", "high", "correct", FORGETTING),
+    dynamics("el2n", "high", "el2n", DATA_DIET),
+    dynamics("aum", "low", "logit_margin", AUM),
+    dynamics("accumulated_margin", "low", "probability_margin", CCS),
+    dynamics("entropy", "high", "entropy", PROXY),
+    dynamics("margin", "low", "top_margin", DEEPCORE),
+    dynamics("least_confidence", "high", ("true_probability", "probability_margin"), DEEPCORE),
+    dynamics("loss", "high", "loss", CCS),
+    dynamics("correctness", "low", "correct", MAPS),
+    dynamics("confidence", "low", "true_probability", MAPS),
+    dynamics("dyn_unc", "high", "true_probability", DYN_UNC),
+    dynamics("tdds", "high", "prunebench_baselines.tdds:divergence", TDDS),
+    dynamics("dual", "high", "true_probability", DUAL),
+    dynamics("first_learned", "high", "correct", FORGETTING),
+    dynamics("presentations_to_learn", "high", "correct", FORGETTING),
+    scorer("moderate", "high", MODERATE, "moderate:class_distance"),
+    scorer("kcenter", "low", KCENTER, "kcenter:kcenter_place"),
+    scorer("herding", "high", HERDING, "herding:herding_place"),
+    scorer("prototypicality", "high", SCALING),
+    scorer("zcore", "high", ZCORE),
+    scorer("random", "high", DEEPCORE, "uniform:random_score", bytes_per_example=16),
+)
