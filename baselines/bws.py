@@ -67,26 +67,24 @@ def bws(
     """
     _check(step, furthest, order, proxy, epochs, evaluator, ridge, judged)
     hardness, labels = hardness.cpu(), labels.cpu()
-    counts = torch.bincount(labels).numpy()
     starts = start_grid(len(labels), budget, step, furthest)
-    first, stop = windows(counts, budget, starts)
+    first, stop = windows(torch.bincount(labels).numpy(), budget, starts)
     new = np.append(True, (np.diff(first, axis=0) != 0).any(axis=1))  # in small classes several starts coincide
     starts, first, stop = starts[new], first[new], stop[new]
     place = rank_in_class(hardness, labels, order)
     member = members(place, labels, first, stop)  # (W, N)
-    accuracy = np.full(len(starts), np.nan)
-    if len(starts) > 1 and evaluator == "train":
+    if len(starts) == 1:
+        accuracy = np.full(1, np.nan)
+    elif evaluator == "train":
         accuracy = np.array([judge(_indices(window)) for window in member], dtype=np.float64)
-    elif len(starts) > 1:
-        if proxy == "subset":
-            h = observe(indices=balanced(labels, budget, generator), epochs=epochs).features()  # (N, D)
-        else:
-            h = features()
+    else:
+        subset = proxy == "subset"
+        h = observe(indices=balanced(labels, budget, generator), epochs=epochs).features() if subset else features()
         among = easiest_half(place, labels, order) if judged == "easiest_half" else torch.ones_like(member[0])
         accuracy = window_accuracy(h, labels, member, among, ridge)
-    best = int(np.argmax(accuracy)) if len(starts) > 1 else 0  # the first maximum wins
-    ends = _both_ends(float(starts[best]), budget / len(labels), order)
-    return Chosen(_indices(member[best]), details=ends | {"starts": starts, "judged_accuracy": accuracy})
+    best = int(np.argmax(accuracy))  # the first maximum wins
+    told = _both_ends(float(starts[best]), budget / len(labels), order) | {"starts": starts}
+    return Chosen(_indices(member[best]), details=told | {"judged_accuracy": accuracy})
 
 
 def _indices(window: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Arrays on disk: ``.npy`` and ``.npz`` without pickle, headers checked before anything is allocated."""
+"""Arrays as given, and on disk: ``.npy`` and ``.npz`` without pickle, headers checked before anything is allocated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,26 @@ from typing import IO, Any
 
 import numpy as np
 
+from .errors import UserError
+
 _NUMBERS = "biufU"  # bool, integers, floats, fixed-width text
+
+
+def as_numpy(value: Any) -> np.ndarray:
+    """Of a tensor, on whatever device and with or without a gradient, or of anything NumPy takes."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def as_labels(values: Any) -> np.ndarray:
+    """(N,) int64.
+
+    Raises:
+        UserError: not one row of integers from 0 on.
+    """
+    labels = as_numpy(values)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or (len(labels) and labels.min() < 0):
+        raise UserError(f"labels must be (N,) integers from 0 on, got {labels.dtype} of shape {labels.shape}")
+    return labels.astype(np.int64)
 
 
 def write_npz(arrays: Mapping[str, Any]) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .arrays import as_numpy
 from .errors import MethodError, PrunebenchError
 from .evidence import Evidence
 from .methods import Method
@@ -73,7 +74,7 @@ def checked_values(found: Any, n: int, method: Method) -> np.ndarray:
     Raises:
         MethodError: another length, not numbers, or a value that is not finite; the first one is named.
     """
-    values = np.asarray(found.detach().cpu() if isinstance(found, torch.Tensor) else found)
+    values = as_numpy(found)
     if values.shape != (n,) or values.dtype.kind not in "biuf":
         raise MethodError(
             f"{_who(method)} returned {values.dtype} values of shape {values.shape}, expected ({n},) numbers"
@@ -91,7 +92,7 @@ def checked_indices(found: Any, n: int, budget: int, method: Method) -> np.ndarr
     Raises:
         MethodError: anything else.
     """
-    indices = np.asarray(found.detach().cpu() if isinstance(found, torch.Tensor) else found)
+    indices = as_numpy(found)
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise MethodError(
             f"{_who(method)} returned {indices.dtype} values of shape {indices.shape}, expected ({budget},) integers"

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from . import judging
 from .account import Account
+from .arrays import as_numpy
 from .blocks import Blocks
 from .encoders import embed
 from .errors import MethodError, UserError
@@ -25,6 +26,7 @@ from .harness import Harness, hash_array
 from .methods import FUNCTIONS, LABELLED, Method
 from .neighbours import nearest
 from .option_files import named_files
+from .pictures import Pictures
 from .reference import Reference, scoring_run
 from .seeds import example_seeds, generator_for, held_out, seed_for
 from .types import Images
@@ -34,26 +36,6 @@ if TYPE_CHECKING:
     from .models import Network
 
 Ask = Callable[[Harness, str, int], tuple[np.ndarray, bool, Any]]  # (harness, scorer, score seed) -> see `scoring`
-
-
-class Pictures(Images):
-    """The pictures alone: nothing here leads to files, keys or labels."""
-
-    def __init__(self, images: Images) -> None:
-        self.size, self.flip = images.size, images.flip
-        self._call = lambda name, *args: getattr(images, name)(*args)
-
-    def __len__(self) -> int:
-        return int(self._call("__len__"))
-
-    def take(self, indices: Any) -> Images:
-        return Pictures(self._call("take", indices))
-
-    def pixels(self, indices: Any, size: int | None = None) -> Tensor:
-        return self._call("pixels", indices, size)
-
-    def digest(self) -> str:
-        return str(self._call("digest"))
 
 
 @dataclass(eq=False)
@@ -261,11 +243,11 @@ class Evidence:
         with self.account.inside():
             n = len(self._h.train)
             rows = np.arange(n) if self.rows is None else self.rows
-            chosen = rows if indices is None else np.sort(rows[_array(indices)])
+            chosen = rows if indices is None else np.sort(rows[as_numpy(indices)])
             given = None
             if labels is not None:
                 given = np.zeros(n, dtype=np.int64)
-                given[rows] = _array(labels)
+                given[rows] = as_numpy(labels)
             whole = len(chosen) == n
             wanted = watched(watch, "presentation", self.method.entry.key, self.method.entry.definition)
             seeded = seed_for("observe", self.score_seed, seed)
@@ -277,9 +259,9 @@ class Evidence:
         """Accuracy on the whole training split of the reference model trained as a trial on ``indices``."""
         with self.account.inside():
             rows = np.arange(len(self._h.train)) if self.rows is None else self.rows
-            order = np.argsort(_array(indices), kind="stable")
-            chosen = rows[_array(indices)[order]]
-            weights = None if weights is None else _array(weights).astype(np.float64)[order]
+            order = np.argsort(as_numpy(indices), kind="stable")
+            chosen = rows[as_numpy(indices)[order]]
+            weights = None if weights is None else as_numpy(weights).astype(np.float64)[order]
             record = judging.judged(self._h, chosen, weights, rows, self.score_seed)
             told = record.result
             self.account.charge(record.id, told["seconds"], told["forward"], told["backward"])
@@ -292,11 +274,9 @@ class Evidence:
         unless the method puts them into ``spec``. A ``shared`` one belongs to all methods of the distribution: it is
         made by ``make(folder, generator)``, with a generator of its own, so it does not matter who asks first.
         """
-        entry, data = self.method.entry, self._h.dataset
+        entry = self.method.entry
         identity = {
-            **self._h.conditions(),
-            "data": data.fingerprint if self.account.reached else data.images_fingerprint,
-            "rows": None if self.rows is None else hash_array(self.rows),
+            **self._worked_on(),
             "method": entry.plugin.distribution if shared else entry.key,
             "definition": None if shared else entry.definition,
             "score_seed": self.score_seed,
@@ -312,14 +292,20 @@ class Evidence:
         self.account.charge(record.id, float(record.result.get("seconds", 0.0)))
         return record.folder
 
+    def _worked_on(self) -> dict[str, Any]:
+        """What the identity of everything that a method stores holds: the data as it reached them so far."""
+        data = self._h.dataset
+        return {
+            **self._h.conditions(),
+            "data": data.fingerprint if self.account.reached else data.images_fingerprint,
+            "rows": None if self.rows is None else hash_array(self.rows),
+        }
+
     @cached_property
     def blocks(self) -> Blocks:
         """Resumable, shardable per-example work."""
-        reached = bool(self.account.reached)
         identity = {
-            **self._h.conditions(),
-            "data": self._h.dataset.fingerprint if reached else self._h.dataset.images_fingerprint,
-            "rows": None if self.rows is None else hash_array(self.rows),
+            **self._worked_on(),
             "method": self.method.identity,
             "files": named_files(self.method.options),
             "reference": self._h.reference_conditions(),
@@ -334,10 +320,6 @@ def _way_out(name: str) -> str:
     if name in ("features", "embeddings", "history"):
         return f"give it with given={{'{name}': ...}} (--given {name}=FILE), or use it on a data set (--dataset)"
     return "use it on a data set (--dataset)"
-
-
-def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 @dataclass(frozen=True, eq=False)

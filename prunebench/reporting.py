@@ -12,7 +12,7 @@ from typing import Any
 import click
 import numpy as np
 
-from . import interop
+from . import interop, recorded
 from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
 from .errors import CellError, UserError, VerifyError
@@ -152,7 +152,7 @@ def score_from_log(scorer: str, file: Path, out: Path) -> None:
     missing = [name for name in ("logits", "labels") if name not in arrays]
     if missing:
         raise UserError(f"{file} holds {', '.join(sorted(arrays)) or 'nothing'}, `{missing[0]}` is missing")
-    found = _as_cell(lambda: interop.score_log(scorer, arrays["logits"], arrays["labels"]))
+    found = _as_cell(lambda: recorded.score_log(scorer, arrays["logits"], arrays["labels"]))
     if "keys" in arrays:
         found = replace(found, keys=tuple(str(key) for key in arrays["keys"]))
     _tell_scores(found, out)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .account import Account
+from .arrays import as_numpy
 from .budgets import budget_for
 from .calling import call, checked_indices
 from .errors import MethodError, UserError
@@ -146,7 +147,7 @@ def checked_weights(weights: Any, budget: int, selector: Method) -> np.ndarray |
     """
     if weights is None:
         return None
-    found = np.asarray(weights.detach().cpu() if hasattr(weights, "detach") else weights, dtype=np.float64)
+    found = as_numpy(weights).astype(np.float64)
     if found.shape != (budget,) or not np.isfinite(found).all() or (found < 0).any() or not found.sum() > 0:
         raise MethodError(f"{selector.label} returned weights that are not {budget} finite numbers >= 0 with a sum > 0")
     return found

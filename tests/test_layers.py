@@ -36,7 +36,19 @@ LAYERS = [
         "neighbours",
         "encoders",
     ),
-    *("evidence", "calling", "scoring", "selecting", "presets", "running", "executors", "files", "interop"),
+    *(
+        "pictures",
+        "evidence",
+        "calling",
+        "scoring",
+        "selecting",
+        "presets",
+        "running",
+        "executors",
+        "files",
+        "interop",
+        "recorded",
+    ),
     *("leaderboard", "boards", "testing", "listing", "reporting", "options", "cli"),
 ]
 MAY_IMPORT = {  # beside the standard library

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
+
+from .pictures import few_of_every_class
+from .task import Task
+
+ENOUGH = 0.7  # split-half reliability below which we warn
+log = logging.getLogger("prunebench_drd")
 
 
 def class_ranks(values: Tensor, labels: Tensor) -> Tensor:
@@ -31,3 +40,30 @@ def split_half(draws: Tensor, labels: Tensor) -> dict[str, float]:
     )
     rho = float(torch.corrcoef(torch.stack([first, second]))[0, 1])
     return {"split_half_agreement": rho, "split_half_reliability": 2 * rho / (1 + rho) if rho > 0 else rho}
+
+
+def reliability(
+    task: Task, drawn: Callable[[Tensor, int], Tensor], rows: Callable[[int], int], draws: int
+) -> tuple[dict[str, float], Tensor, int]:
+    """`split_half` on a few pictures of every class; these (n,), and how many draws each of them was given.
+
+    A single draw is compared with a second one, and its reliability is their agreement.
+
+    Args:
+        drawn: (B,) indices and D -> (D, B) numbers.
+        rows: D -> pictures that go through ``drawn`` together.
+        draws: of which the score is the mean.
+    """
+    few, repeats = few_of_every_class(task), max(2, draws)
+    found = torch.cat([drawn(part, repeats) for part in few.split(rows(repeats))], dim=1)
+    told = split_half(found, task.labels[few])
+    if draws == 1:
+        told["split_half_reliability"] = told["split_half_agreement"]
+    return told, few, repeats
+
+
+def warn_if_unsteady(scorer: str, told: Mapping[str, float], draws: int, what: str, remedy: str) -> None:
+    """Say so where the draws are too few for a steady ranking."""
+    found = told["split_half_reliability"]
+    if found < ENOUGH:
+        log.warning("%s: %d %s(s) rank with a reliability of only %.2f; give %s", scorer, draws, what, found, remedy)

@@ -112,7 +112,7 @@ def timesteps(scorer: str, out: Path | None, score_seed: int, as_json: bool, **g
     call, task = called(scorer, score_seed, **given)
     if not set(Search.__dataclass_fields__) <= set(call.options):
         raise UserError(f"{scorer} searches no timestep: give drd or classifier_confidence")
-    refuse_wrong(call.options)
+    refuse_wrong(scorer, call.options)
     chosen, levels = open_with(call.options, task)
     refuse_unconditional(chosen.denoiser, "ib")
     search = {name: call.options[name] for name in Search.__dataclass_fields__}
@@ -126,12 +126,12 @@ def timesteps(scorer: str, out: Path | None, score_seed: int, as_json: bool, **g
         click.echo(f"figure: {out}", err=as_json)
 
 
-def refuse_wrong(options: Mapping[str, Any]) -> None:
+def refuse_wrong(scorer: str, options: Mapping[str, Any]) -> None:
     """As the scorer itself, before anything trains."""
-    from .drd import check
+    from .options import check
 
-    names = ("timestep", "samples", "noises", "draws", "reduction", "rivals")
-    check(*(options[name] for name in names), options.get("target", "original"), options["search"])
+    names = ("timestep", "samples", "noises", "draws", "reduction", "rivals", "search", "target")
+    check(scorer.partition("(")[0].strip(), **{name: options[name] for name in names if name in options})
 
 
 def open_with(options: Mapping[str, Any], task: Task) -> Any:
@@ -238,7 +238,7 @@ def measured_by(scorer: str, dataset: str, data_root: str, image_size: int | Non
     call = call_of(plan)
     if "search" not in call.options or "target" not in call.options:
         raise UserError(f"the cost of {scorer} is not known: estimate tells that of drd")
-    refuse_wrong(call.options)
+    refuse_wrong(scorer, call.options)
     if known:
         return call.options, size_of(dataset), call.inputs["device"]
     data = call.dataset

@@ -18,17 +18,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunebench import Scored, UserError, noise
+from prunebench import Scored, noise
 
 from .batching import network_rows
-from .drd import check
 from .models import Chosen, refuse_unconditional
 from .opening import opened
+from .options import check, check_counts
 from .pictures import in_blocks
 from .rivals import PROBES, Rivals, rival_count, rivals_of
 from .search import log_posteriors
 from .task import Task
-from .timesteps import DISTANCE_LEVELS, Plan, distances_of, fixed_steps, searched_steps
+from .timesteps import DISTANCE_LEVELS, Plan, distances_of, steps_of
 
 
 def classifier_confidence(
@@ -74,26 +74,16 @@ def classifier_confidence(
         UserError: an option out of range, or weights that are not on this machine.
         ValueError: the denoiser returned something that is not finite.
     """
-    if not isinstance(draws, int) or isinstance(draws, bool) or draws < 1:
-        raise UserError(f"classifier_confidence: draws must be a number of at least 1, got {draws!r}")
-    check(timestep, samples, noises, draws, reduction, rivals, "original", search)
+    check_counts("classifier_confidence", draws=draws)
+    check("classifier_confidence", timestep, samples, noises, draws, reduction, rivals, search)
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, levels = opened(task, model, dit, dit_steps, spacing)
     refuse_unconditional(chosen.denoiser, "ib")
-    if timestep == "ib":
-        steps, found = searched_steps(task, chosen, levels, Plan(spacing, samples, noises, reduction, rivals, search))
-    else:
-        steps, found = fixed_steps(int(timestep), len(classes))
+    plan = Plan(spacing, samples, noises, reduction, rivals, search)
+    steps, found = steps_of(task, chosen, levels, timestep, plan)
     among, probed = rivals_by_class(task, chosen, levels[steps], reduction, rivals)
-    shape = chosen.denoiser.encode(task.pixels(torch.tensor([0]), chosen.size)).shape[1:]
-    eps = shared_noise(task, shape, range(noises, noises + draws))
-    order = torch.argsort(task.labels, stable=True)  # a block of one class is one batch per rival
-    rows = min(len(order), max(1, network_rows(shape.numel()) // draws))
-
-    def compute(indices: Tensor) -> Tensor:
-        return confidence(task, chosen, indices, levels[steps], among, eps, reduction)
-
-    values = in_blocks(task, blocks, compute, order, rows, "classifying every picture")
+    fresh = range(noises, noises + draws)  # none of them used in the search
+    values = of_all(task, chosen, blocks, levels[steps], among, fresh, reduction)
     found |= {
         "model": chosen.name,
         "picture_size": chosen.size,
@@ -102,9 +92,30 @@ def classifier_confidence(
         "rivals": len(among[0]) - 1,
         "rivals_drawn": len(among[0]) < len(classes),
         "saturated": float((values == 0).double().mean()),
-        "evaluations": found["search_evaluations"] + probed + len(order) * len(among[0]) * draws,
+        "evaluations": found["search_evaluations"] + probed + len(values) * len(among[0]) * draws,
     }
     return Scored(values, found)
+
+
+def of_all(
+    task: Task,
+    chosen: Chosen,
+    blocks: Callable[..., Tensor],
+    levels: Tensor,
+    among: list[Rivals],
+    draws: range,
+    reduction: str,
+) -> Tensor:
+    """`confidence` of all pictures (N,), in blocks."""
+    shape = chosen.denoiser.encode(task.pixels(torch.tensor([0]), chosen.size)).shape[1:]
+    eps = shared_noise(task, shape, draws)
+    order = torch.argsort(task.labels, stable=True)  # a block of one class is one batch per rival
+    rows = min(len(order), max(1, network_rows(shape.numel()) // len(draws)))
+
+    def compute(indices: Tensor) -> Tensor:
+        return confidence(task, chosen, indices, levels, among, eps, reduction)
+
+    return in_blocks(task, blocks, compute, order, rows, "classifying every picture")
 
 
 def rivals_by_class(

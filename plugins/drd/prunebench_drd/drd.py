@@ -9,7 +9,6 @@ The equations are in `equations`; what the paper leaves open, and what is done h
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunebench import Scored, UserError
+from prunebench import Scored
 
-from .equations import REDUCTIONS
+from .agreement import warn_if_unsteady
 from .measure import Deviations
 from .models import refuse_unconditional
-from .opening import STEPS, opened
+from .opening import opened
+from .options import check
 from .perceptual import load_perceptual, require_trunk, resolve_perceptual
 from .reconstruct import evaluations
-from .search import SEARCHES
 from .task import Task
-from .timesteps import Plan, fixed_steps, searched_steps
-
-ENOUGH = 0.7  # split-half reliability below which we warn
-log = logging.getLogger("prunebench_drd")
+from .timesteps import Plan, steps_of
 
 
 def drd(
@@ -83,58 +79,20 @@ def drd(
         UserError: an option out of range, or weights that are not on this machine.
         ValueError: the denoiser returned something that is not finite.
     """
-    check(timestep, samples, noises, draws, reduction, rivals, target, search)
+    check("drd", timestep, samples, noises, draws, reduction, rivals, search, target)
     metric = resolve_perceptual(perceptual, images.size)
     require_trunk(metric)  # like the lines around: what is wrong with an option is told before anything trains
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, levels = opened(task, model, dit, dit_steps, spacing)
     refuse_unconditional(chosen.denoiser, timestep)
-    if timestep == "ib":
-        steps, found = searched_steps(task, chosen, levels, Plan(spacing, samples, noises, reduction, rivals, search))
-    else:
-        steps, found = fixed_steps(int(timestep), len(classes))
+    plan = Plan(spacing, samples, noises, reduction, rivals, search)
+    steps, found = steps_of(task, chosen, levels, timestep, plan)
     repeats = (1 if chosen.latent else 8) if draws == "auto" else int(draws)
     features = load_perceptual(metric, network, task.device, images.size)
     measure = Deviations(task, chosen, steps, levels, features, target)
     values = measure.all(repeats, blocks)
     agreement, spent = measure.reliability(repeats)
-    warn(agreement["split_half_reliability"], repeats)
-    resolved = {"model": chosen.name, "perceptual": metric, "draws": repeats, "picture_size": chosen.size}
-    resolved["seed"] = str(task.seed)
+    warn_if_unsteady("drd", agreement, repeats, "draw", "more draws")
     found["evaluations"] = found["search_evaluations"] + evaluations(steps[task.labels], repeats) + spent
-    return Scored(values, {**resolved, **found, **agreement})
-
-
-def warn(reliability: float, draws: int) -> None:
-    """Say so where the draws are too few for a steady ranking."""
-    if reliability < ENOUGH:
-        log.warning("drd: %d draw(s) rank with a reliability of only %.2f; give more draws", draws, reliability)
-
-
-def check(
-    timestep: Any, samples: Any, noises: Any, draws: Any, reduction: str, rivals: Any, target: str, search: str
-) -> None:
-    """Refuse options out of range, one sentence each.
-
-    Raises:
-        UserError: naming the option, its range and what was given.
-    """
-
-    def whole(value: Any, low: int, high: float = float("inf")) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-    if timestep != "ib" and not whole(timestep, 0, STEPS - 1):
-        raise UserError(f"drd: timestep must be 'ib' or a DDIM step from 0 to {STEPS - 1}, got {timestep!r}")
-    for name, value in (("samples", samples), ("noises", noises)):
-        if not whole(value, 1):
-            raise UserError(f"drd: {name} must be a number of at least 1, got {value!r}")
-    if draws != "auto" and not whole(draws, 1):
-        raise UserError(f"drd: draws must be auto or a number of at least 1, got {draws!r}")
-    if rivals not in ("auto", "all") and not whole(rivals, 1):
-        raise UserError(f"drd: rivals must be auto, all or a number of at least 1, got {rivals!r}")
-    if reduction not in REDUCTIONS:
-        raise UserError(f"drd: reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
-    if target not in ("original", "vae"):
-        raise UserError(f"drd: target must be original or vae, got {target!r}")
-    if search not in SEARCHES:
-        raise UserError(f"drd: search must be one of {', '.join(SEARCHES)}, got {search!r}")
+    resolved = {"model": chosen.name, "perceptual": metric, "draws": repeats, "picture_size": chosen.size}
+    return Scored(values, {**resolved, "seed": str(task.seed), **found, **agreement})

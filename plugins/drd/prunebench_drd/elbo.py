@@ -29,7 +29,6 @@ class c plus how untypical x is for it, and only the second tells an example; th
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -41,18 +40,17 @@ from torch import Tensor
 
 from prunebench import Scored, UserError, generator_for, noise
 
-from .agreement import split_half
+from .agreement import reliability, warn_if_unsteady
 from .batching import in_rows, network_rows
 from .equations import q_sample, squared_error
 from .models import Chosen
 from .opening import opened
-from .pictures import few_of_every_class, in_blocks
+from .options import check_counts
+from .pictures import in_blocks
 from .schedule import snr
 from .task import Task
 
-ENOUGH = 0.7  # split-half reliability below which we warn
 PILOT = 64  # pictures that say how much of the error is the length of the noise
-log = logging.getLogger("prunebench_drd")
 
 
 def elbo(
@@ -88,43 +86,30 @@ def elbo(
         UserError: an option out of range, weights that are not on this machine, or a schedule without a finite bound.
         ValueError: the denoiser returned something that is not finite.
     """
-    for option, value in (("levels", levels), ("noises", noises)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UserError(f"elbo: {option} must be a number of at least 1, got {value!r}")
+    check_counts("elbo", levels=levels, noises=noises)
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, _ = opened(task, model, dit, dit_steps)
     bound = Bound.of(task, chosen, levels, noises)
     order = torch.arange(len(task.labels))
-    values = in_blocks(
-        task,
-        blocks,
-        lambda own: bound.of_draws(own, noises).mean(dim=0),
-        order,
-        bound.rows(noises),
-        "bounding pictures",
-    )
+
+    def compute(indices: Tensor) -> Tensor:
+        return bound.of_draws(indices, noises).mean(dim=0)
+
+    values = in_blocks(task, blocks, compute, order, bound.rows(noises), "bounding pictures")
     agreement, sampled = bound.reliability(noises)
-    if agreement["split_half_reliability"] < ENOUGH:
-        log.warning(
-            "elbo: %d noise(s) rank with a reliability of only %.2f; give more noises or levels",
-            *(noises, agreement["split_half_reliability"]),
-        )
-    pilot = 2 * min(PILOT, len(order))
-    return Scored(
-        values,
-        {
-            "model": chosen.name,
-            "picture_size": chosen.size,
-            "dimensions": bound.dimensions,
-            "bits_per_dimension": float(values.mean()) / (bound.dimensions * math.log(2)),
-            "levels": bound.levels.numpy(),
-            "level_weights": bound.weights.numpy(),
-            "noise_controls": bound.controls.numpy(),
-            "noises": noises,
-            "evaluations": levels * (len(order) * noises + pilot + sampled),
-            **agreement,
-        },
-    )
+    warn_if_unsteady("elbo", agreement, noises, "noise", "more noises or levels")
+    found = {
+        "model": chosen.name,
+        "picture_size": chosen.size,
+        "dimensions": bound.dimensions,
+        "bits_per_dimension": float(values.mean()) / (bound.dimensions * math.log(2)),
+        "levels": bound.levels.numpy(),
+        "level_weights": bound.weights.numpy(),
+        "noise_controls": bound.controls.numpy(),
+        "noises": noises,
+        "evaluations": levels * (len(order) * noises + 2 * min(PILOT, len(order)) + sampled),
+    }
+    return Scored(values, found | agreement)
 
 
 def error_weights(abar: Tensor) -> Tensor:
@@ -239,13 +224,6 @@ class Bound:
         return end_terms(z_0, self.chosen.denoiser.abar).cpu() + (self.weights[:, None] * told).sum(dim=1)
 
     def reliability(self, noises: int) -> tuple[dict[str, float], int]:
-        """`split_half` over the noises on a few pictures of every class, and how many noised pictures that took.
-
-        A single noise is compared with a second one, and its reliability is their agreement.
-        """
-        few, repeats = few_of_every_class(self.task), max(2, noises)
-        found = torch.cat([self.of_draws(part, repeats) for part in few.split(self.rows(repeats))], dim=1)
-        told = split_half(found, self.task.labels[few])
-        if noises == 1:
-            told["split_half_reliability"] = told["split_half_agreement"]
+        """How well the noises agree, on a few pictures of every class, and how many noised pictures that took."""
+        told, few, repeats = reliability(self.task, self.of_draws, self.rows, noises)
         return told, repeats * len(few)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from prunebench import noise
 
-from .agreement import split_half
+from .agreement import reliability
 from .batching import in_rows, network_rows
 from .equations import deviation
 from .models import Chosen
 from .perceptual import Features
-from .pictures import few_of_every_class, in_blocks
+from .pictures import in_blocks
 from .reconstruct import evaluations, reconstruct
 from .task import Task
 
@@ -119,16 +119,9 @@ class Deviations:
         )
 
     def reliability(self, draws: int) -> tuple[dict[str, float], int]:
-        """`split_half` on up to 20 pictures of each class, 400 in all, and the evaluations it took.
-
-        A single draw is compared with a second one, and its reliability is their agreement.
-        """
-        chosen, repeats = few_of_every_class(self.task), max(2, draws)
-        found = torch.cat([self.of(part, repeats) for part in chosen.split(self.rows(repeats))], dim=1)
-        told = split_half(found, self.task.labels[chosen])
-        if draws == 1:
-            told["split_half_reliability"] = told["split_half_agreement"]
-        return told, evaluations(self.steps[self.task.labels[chosen]], repeats)
+        """How well the draws agree, on up to 20 pictures of each class, and the evaluations it took."""
+        told, few, repeats = reliability(self.task, self.of, self.rows, draws)
+        return told, evaluations(self.steps[self.task.labels[few]], repeats)
 
 
 def first_bad_step(chosen: Chosen, z_0: Tensor, c: Tensor, start: Tensor, eps: Tensor, levels: Tensor) -> str:

@@ -37,6 +37,17 @@ class Plan:
     search: str
 
 
+def steps_of(
+    task: Task, chosen: Chosen, levels: Tensor, timestep: int | str, plan: Plan
+) -> tuple[Tensor, dict[str, Any]]:
+    """t* (C,) int64 and details of how: ``ib`` searches, a DDIM step is taken for every class."""
+    return (
+        searched_steps(task, chosen, levels, plan)
+        if timestep == "ib"
+        else fixed_steps(int(timestep), len(task.classes))
+    )
+
+
 def fixed_steps(step: int, classes: int) -> tuple[Tensor, dict[str, Any]]:
     """The same step for every class, no search."""
     return torch.full((classes,), step), {"t_star": np.full(classes, step), "search_evaluations": 0}

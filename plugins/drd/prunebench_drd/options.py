@@ -1,0 +1,57 @@
+"""Options out of range are refused before anything is loaded or trained, one sentence each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prunebench import UserError
+
+from .equations import REDUCTIONS
+from .opening import STEPS
+from .search import SEARCHES
+
+
+def check(
+    scorer: str,
+    timestep: Any,
+    samples: Any,
+    noises: Any,
+    draws: Any,
+    reduction: str,
+    rivals: Any,
+    search: str,
+    target: str = "original",
+) -> None:
+    """Refuse what ``scorer`` cannot do.
+
+    Raises:
+        UserError: naming the option, its range and what was given.
+    """
+    if timestep != "ib" and not whole(timestep, 0, STEPS - 1):
+        raise UserError(f"{scorer}: timestep must be 'ib' or a DDIM step from 0 to {STEPS - 1}, got {timestep!r}")
+    check_counts(scorer, samples=samples, noises=noises)
+    if draws != "auto" and not whole(draws, 1):
+        raise UserError(f"{scorer}: draws must be auto or a number of at least 1, got {draws!r}")
+    if rivals not in ("auto", "all") and not whole(rivals, 1):
+        raise UserError(f"{scorer}: rivals must be auto, all or a number of at least 1, got {rivals!r}")
+    for name, value, choices in (("reduction", reduction, REDUCTIONS), ("search", search, SEARCHES)):
+        if value not in choices:
+            raise UserError(f"{scorer}: {name} must be one of {', '.join(choices)}, got {value!r}")
+    if target not in ("original", "vae"):
+        raise UserError(f"{scorer}: target must be original or vae, got {target!r}")
+
+
+def check_counts(scorer: str, **counts: Any) -> None:
+    """Refuse a count below 1.
+
+    Raises:
+        UserError: naming the option and what was given.
+    """
+    for name, value in counts.items():
+        if not whole(value, 1):
+            raise UserError(f"{scorer}: {name} must be a number of at least 1, got {value!r}")
+
+
+def whole(value: Any, low: int, high: float = float("inf")) -> bool:
+    """An integer, no bool, from ``low`` to ``high``."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

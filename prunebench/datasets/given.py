@@ -1,0 +1,79 @@
+"""A data set of what somebody holds: pictures as an array, or a map-style data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..arrays import as_labels, as_numpy
+from ..errors import UserError
+from ..types import Dataset, Split
+from .memory import MemoryImages
+
+
+def dataset_of(data: Any, labels: Any, classes: Sequence[str] | None, keys: Sequence[str] | None) -> Dataset:
+    """Pictures (N, 3, H, W) or (N, H, W) uint8 with labels, or any map-style data set, as a training split.
+
+    Without labels all are of one class; ``keys`` default to ``train:i``.
+
+    Raises:
+        UserError: no pictures, or labels and keys that do not fit them.
+    """
+    if isinstance(data, (str, Path)) or not (hasattr(data, "shape") or hasattr(data, "__getitem__")):
+        raise UserError(f"{data!r} is no data: give a Dataset, uint8 pictures, or a map-style data set")
+    if not hasattr(data, "shape"):
+        data, labels = _from_items(data, labels)
+    pixels = torch.as_tensor(as_numpy(data))
+    if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4):
+        raise UserError(
+            f"pictures must be (N, 3, H, W) or (N, H, W) uint8, got {pixels.dtype} of shape {tuple(pixels.shape)}"
+        )
+    if not len(pixels) or (pixels.ndim == 4 and pixels.shape[1] not in (1, 3)):
+        raise UserError(
+            f"pictures must be (N, 3, H, W) or (N, H, W) uint8 with N >= 1, got shape {tuple(pixels.shape)}"
+        )
+    images = MemoryImages(pixels)
+    y = np.zeros(len(images), dtype=np.int64) if labels is None else as_labels(labels)
+    names = tuple(classes) if classes is not None else tuple(str(c) for c in range(int(y.max(initial=0)) + 1))
+    own = tuple(keys) if keys is not None else tuple(f"train:{i}" for i in range(len(images)))
+    if not len(images) == len(y) == len(own) == len(set(own)):
+        raise UserError(
+            f"every picture needs one label and one key of its own: {len(images)} pictures, {len(y)} labels, "
+            f"{len(set(own))} different keys"
+        )
+    if y.max(initial=0) >= len(names):
+        raise UserError(f"the label {y.max()} is beyond the {len(names)} classes")
+    train = Split(images, y, own)
+    nothing = Split(images.take([]), y[:0], ())
+    return Dataset("arrays", names, train, nothing)
+
+
+def _from_items(data: Any, labels: Any) -> tuple[Any, Any]:
+    """(N, 3, H, W) uint8 and labels of a map-style data set of (picture, label) pairs or of dictionaries."""
+    from torchvision.transforms.v2 import functional as F
+
+    pictures, found = [], []
+    for i in range(len(data)):
+        picture, label = _pair(data[i])
+        picture = F.to_image(picture.convert("RGB") if hasattr(picture, "convert") else picture)
+        if picture.is_floating_point() and not (float(picture.min()) >= 0 and float(picture.max()) <= 1):
+            raise UserError(f"the float picture {i} leaves [0, 1]: give pictures before they are normalised")
+        pictures.append(F.to_dtype(picture, torch.uint8, scale=True))
+        found.append(label)
+    if len({p.shape for p in pictures}) > 1:
+        raise UserError("the pictures differ in size: resize them to one, or use folder:DIR, which does")
+    return torch.stack(pictures), labels if labels is not None else np.asarray(found)
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    if isinstance(item, Mapping):
+        found = next((item[name] for name in ("image", "img") if name in item), None)
+        if found is not None:
+            return found, item.get("label")
+    elif isinstance(item, (tuple, list)) and len(item) >= 2:
+        return item[0], item[1]
+    raise UserError("a map-style data set must give (picture, label) pairs, or dictionaries with `image` and `label`")
