@@ -125,7 +125,9 @@ def score(scorer: str, from_log: Path | None, out: Path | None, score_seed: int,
 
 
 @cli.command()
-@click.option("--scores", "file", type=click.Path(path_type=Path), required=True, help="Score file (.npz, .npy, card).")
+@click.option(
+    "--scores", "file", type=click.Path(path_type=Path), required=True, help="Score file (.npz, .npy, .csv, card)."
+)
 @click.option("--selector", required=True, help="e.g. ccs(cutoff=0.3).")
 @click.option("--keep", type=float, required=True, help="Keep ratio in (0, 1].")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the index file goes (.npy or .npz).")

@@ -14,6 +14,7 @@ import numpy as np
 from .arrays import read_npy, read_npz, write_npz
 from .errors import UserError
 from .harness import plain_numbers
+from .score_tables import read_table
 from .scoring import read_scores
 from .selecting import read_selection
 from .store import canonical, read_record
@@ -39,7 +40,7 @@ def save_scores(scores: Scores, path: str | Path) -> Path:
 
 
 def load_scores(path: str | Path, hard: Hard | None = None) -> Scores:
-    """Scores from a file of `save_scores`, an ``.npz`` with ``values``, a bare ``.npy``, or a store's card.
+    """Scores from a file of `save_scores`, an ``.npz`` with ``values``, a bare ``.npy``, a ``.csv`` or a store's card.
 
     Raises:
         UserError: no such file, damaged, or a file without a card and no ``hard``.
@@ -144,6 +145,9 @@ def _load(path: Path, kind: str, main: str) -> tuple[dict[str, Any], dict[str, A
         return _from_store(path, kind)
     if not path.is_file():
         raise UserError(f"there is no file {path}")
+    if path.suffix == ".csv" and kind == "scores":
+        names, values = read_table(path)
+        return {"values": values, "keys": np.array(names)}, {}
     try:
         arrays = {main: read_npy(path)} if path.suffix == ".npy" else read_npz(path)
     except (ValueError, OSError) as damaged:

@@ -165,7 +165,8 @@ def _selector_values(method: Method, scores: Scores, order: np.ndarray, labels: 
     """What a selector may name without a data set, in ``order`` (N,)."""
     names = scores.keys or tuple(f"train:{i}" for i in range(len(scores)))
     values = _values(method, seed, [names[i] for i in order])
-    values |= {"hardness": scores.hardness[order], "details": dict(scores.details)}
+    ordered = scores.take(order)
+    values |= {"hardness": ordered.hardness, "details": dict(ordered.details)}
     if labels is not None:
         values["labels"] = as_labels(_fitting_array(labels, len(scores), "labels"))[order]
         values["classes"] = tuple(str(c) for c in range(int(values["labels"].max()) + 1))

@@ -18,9 +18,10 @@ from .boards import label, print_board, say
 from .errors import CellError, UserError, VerifyError
 from .files import load_scores, load_selection, save_scores, save_selection
 from .harness import Harness
+from .matching import places_of
 from .running import Cell, Plan, cell_id, cells, note_failure, open_harness, standing
 from .trials import Trial, run_trial
-from .types import Scores, Selection, TrialResult
+from .types import Dataset, Scores, Selection, TrialResult
 
 
 def run_and_report(plan: Plan, jobs: int | None, as_json: bool) -> int:
@@ -217,8 +218,8 @@ def _select_on_dataset(plan: Plan, scores: Scores, selector: str, keep: float, s
 
     harness = open_harness(plan)
     method = fitting(harness.registry, harness.registry.method("selector", selector), scores.comparable)
-    if scores.keys is not None and scores.keys != harness.dataset.train.keys:
-        raise UserError(f"these scores name other examples than {harness.dataset.name}, or in another order")
+    if scores.keys is not None:
+        scores = scores.take(places_of(harness.dataset.train.keys, scores.keys, "the score file"))
     return _as_cell(lambda: select(harness, scores, method, keep, seed, seed % harness.score_seeds))
 
 
@@ -262,10 +263,12 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
 
 
 def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
-    """An index file as a selection of this data set: in range, of this data set where it says of which it is."""
+    """An index file as a selection of this data set: by the names it holds, else by its positions."""
     n = len(harness.dataset.train)
     if not len(given):
         raise UserError(f"{file} keeps no example")
+    if given.keys is not None and given.fingerprint is None:
+        given = _renamed(given, harness.dataset)
     if given.indices.max() >= n:
         raise UserError(
             f"{file} keeps position {given.indices.max()}, {harness.dataset.name} has positions 0 to {n - 1}"
@@ -276,6 +279,15 @@ def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
             f"{harness.dataset.name} has {harness.dataset.fingerprint[:12]})"
         )
     return replace(given, scorer=None, selector="subset", keep=len(given) / n, size=n, id=None, label_free=False)
+
+
+def _renamed(given: Selection, dataset: Dataset) -> Selection:
+    """A selection from a file of names, such as a CSV of scores, at the positions that the data set gives them."""
+    assert given.keys is not None
+    indices = places_of(given.keys, dataset.train.keys, dataset.name)
+    order = np.argsort(indices)
+    weights = None if given.weights is None else given.weights[order]
+    return replace(given, indices=indices[order], weights=weights, keys=tuple(given.keys[i] for i in order))
 
 
 def check(name: str) -> None:

@@ -88,11 +88,6 @@ def refuse_not_finite(values: np.ndarray) -> None:
         raise UserError(f"the score of example {first} is {values[first]}: every score must be finite")
 
 
-def _ordered(value: Any, n: int, order: np.ndarray) -> Any:
-    """A detail per example in the harness's order, any other as it is."""
-    return value[order] if isinstance(value, np.ndarray) and value.ndim and len(value) == n else value
-
-
 def _compute(
     harness: Harness, scores: Scores | None, selector: Method, keep: float, seed: int, score_seed: int
 ) -> Selection:
@@ -101,8 +96,8 @@ def _compute(
     account = Account(selector.label, harness.track, str(harness.device))
     values: dict[str, Any] = {"budget": budget}
     if scores is not None:
-        details = {name: _ordered(value, n, harness.order) for name, value in scores.details.items()}
-        values |= {"hardness": scores.hardness[harness.order], "details": details}
+        ordered = scores.take(harness.order)
+        values |= {"hardness": ordered.hardness, "details": ordered.details}
     evidence = Evidence(selector, account, seed, score_seed, harness, values=values, keep=keep, ask=ask)
     started = time.perf_counter()
     found, _ = call(selector, evidence)

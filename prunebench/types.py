@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -161,6 +161,16 @@ class Scores:
     def hardness(self) -> np.ndarray:
         """(N,) float64, high = hard."""
         return self.values if self.hard == "high" else -self.values
+
+    def take(self, places: np.ndarray) -> Scores:
+        """Those of the examples at ``places`` (n,), in that order, with their keys and their details per example."""
+        per_example = {
+            name: value[places]
+            for name, value in self.details.items()
+            if isinstance(value, np.ndarray) and value.ndim and len(value) == len(self)
+        }
+        keys = None if self.keys is None else tuple(self.keys[i] for i in places)
+        return replace(self, values=self.values[places], keys=keys, details={**self.details, **per_example})
 
 
 @dataclass(frozen=True, eq=False)

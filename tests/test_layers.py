@@ -45,6 +45,8 @@ LAYERS = [
         "presets",
         "running",
         "executors",
+        "matching",
+        "score_tables",
         "files",
         "interop",
         "recorded",
