@@ -56,16 +56,33 @@ def _guarded(method: Method, given: Mapping[str, Any]) -> Any:
         raise error from failure
 
 
+def call_selector(method: Method, evidence: Evidence, n: int, budget: int) -> tuple[Chosen, float]:
+    """(indices (k,) int64 as returned, with weights (k,) float64 or None, and details; seconds).
+
+    A combinator that gives no weights of its own hands on those of what stands inside; an example that did not come
+    from there weighs 1.
+
+    Raises:
+        MethodError: as `call`, or the indices or weights are not what they must be.
+    """
+    found, seconds = call(method, evidence)
+    chosen = found if isinstance(found, Chosen) else Chosen(found)
+    indices = checked_indices(chosen.indices, n, budget, method)
+    weights = checked_weights(chosen.weights, budget, method)
+    if weights is None and evidence.inner_weights:
+        weights = np.array([evidence.inner_weights.get(i, 1.0) for i in indices.tolist()])
+    return Chosen(indices, weights, chosen.details), seconds
+
+
 def _inner(method: Method, evidence: Evidence, indices: Any, budget: int) -> torch.Tensor:
     """What stands inside a combinator, on some examples; positions come back in the outer numbering."""
     assert method.inner is not None
     rows = np.sort(np.asarray(indices, dtype=np.int64))
-    inside = evidence.inner(rows, method.inner, int(budget))
-    found, _ = call(method.inner, inside)
-    chosen = checked_indices(
-        found.indices if isinstance(found, Chosen) else found, len(rows), int(budget), method.inner
-    )
-    return torch.from_numpy(rows[chosen])
+    found, _ = call_selector(method.inner, evidence.inner(rows, method.inner, int(budget)), len(rows), int(budget))
+    chosen = rows[found.indices]
+    if found.weights is not None:
+        evidence.inner_weights.update(zip(chosen.tolist(), found.weights.tolist(), strict=True))
+    return torch.from_numpy(chosen)
 
 
 def checked_values(found: Any, n: int, method: Method) -> np.ndarray:
@@ -104,6 +121,20 @@ def checked_indices(found: Any, n: int, budget: int, method: Method) -> np.ndarr
     if len(np.unique(indices)) != budget:
         raise MethodError(f"{_who(method)} kept an example twice: its {budget} positions must be distinct")
     return indices.astype(np.int64)
+
+
+def checked_weights(weights: Any, budget: int, selector: Method) -> np.ndarray | None:
+    """(k,) float64, finite and not negative, or None.
+
+    Raises:
+        MethodError: anything else.
+    """
+    if weights is None:
+        return None
+    found = as_numpy(weights).astype(np.float64)
+    if found.shape != (budget,) or not np.isfinite(found).all() or (found < 0).any() or not found.sum() > 0:
+        raise MethodError(f"{selector.label} returned weights that are not {budget} finite numbers >= 0 with a sum > 0")
+    return found
 
 
 def _who(method: Method) -> str:

@@ -52,6 +52,7 @@ class Evidence:
     keep: float | None = None
     rows: np.ndarray | None = None  # positions in the harness's order
     ask: Ask | None = None
+    inner_weights: dict[int, float] = field(default_factory=dict)  # of examples that the selector inside weighed
 
     # -- giving -------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from . import registry as plugins
 from .account import Account
 from .arrays import as_labels, as_numpy
 from .budgets import budget_for
-from .calling import call, checked_indices, checked_values
+from .calling import call, call_selector, checked_values
 from .datasets.given import dataset_of
 from .errors import UserError
 from .evidence import Evidence
@@ -22,9 +22,9 @@ from .harness import Harness, plain_numbers, silent, temporary_store
 from .methods import FUNCTIONS, VALUES, Method
 from .scoring import score as score_in
 from .seeds import example_seeds, held_out, key_order
-from .selecting import checked_weights, fitting, refuse_not_finite
+from .selecting import fitting, refuse_not_finite
 from .store import Store
-from .types import Chosen, Dataset, Hard, Scored, Scores, Selection
+from .types import Dataset, Hard, Scored, Scores, Selection
 
 
 def score(
@@ -138,11 +138,10 @@ def select(
     values = _selector_values(method, scores, order, labels, seed) | {"budget": budget}
     rest = {name: _given(registry, name, value, n)[order] for name, value in (given or {}).items()}
     account = Account(method.label)
-    started = time.perf_counter()
-    found, _ = call(method, Evidence(method, account, seed, seed, given=rest, values=values, keep=keep))
-    chosen = found if isinstance(found, Chosen) else Chosen(found)
-    indices = order[checked_indices(chosen.indices, n, budget, method)]
-    weights = checked_weights(chosen.weights, budget, method)
+    evidence = Evidence(method, account, seed, seed, given=rest, values=values, keep=keep)
+    chosen, seconds = call_selector(method, evidence, n, budget)
+    weights = None if chosen.weights is None else np.asarray(chosen.weights)
+    indices = order[chosen.indices]
     ascending = np.argsort(indices)
     numbers, arrays = plain_numbers(chosen.details)
     return Selection(
@@ -156,7 +155,7 @@ def select(
         keys=tuple(scores.keys[i] for i in indices[ascending]) if scores.keys else None,
         fingerprint=scores.fingerprint,
         details={**numbers, **arrays},
-        cost=account.cost(time.perf_counter() - started),
+        cost=account.cost(seconds),
         label_free=not account.reached and bool(scores.label_free),
     )
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from .account import Account
-from .arrays import as_numpy
 from .budgets import budget_for
-from .calling import call, checked_indices
-from .errors import MethodError, UserError
+from .calling import call_selector
+from .errors import UserError
 from .evidence import Evidence
 from .harness import Harness, plain_numbers
 from .methods import Method
@@ -20,7 +18,7 @@ from .option_files import named_files
 from .registry import Registry
 from .scoring import ask
 from .store import Record, identify
-from .types import Chosen, Cost, Scores, Selection
+from .types import Cost, Scores, Selection
 
 
 def fitting(registry: Registry, selector: Method, comparable: str) -> Method:
@@ -99,13 +97,9 @@ def _compute(
         ordered = scores.take(harness.order)
         values |= {"hardness": ordered.hardness, "details": ordered.details}
     evidence = Evidence(selector, account, seed, score_seed, harness, values=values, keep=keep, ask=ask)
-    started = time.perf_counter()
-    found, _ = call(selector, evidence)
-    seconds = time.perf_counter() - started
-    chosen = found if isinstance(found, Chosen) else Chosen(found)
-    places = checked_indices(chosen.indices, n, budget, selector)
-    weights = checked_weights(chosen.weights, budget, selector)
-    indices = harness.order[places]
+    chosen, seconds = call_selector(selector, evidence, n, budget)
+    weights = chosen.weights
+    indices = harness.order[chosen.indices]
     ascending = np.argsort(indices)
     numbers, arrays = plain_numbers(chosen.details)
     saved = {
@@ -132,20 +126,6 @@ def _compute(
         provenance=harness.provenance(),
     )
     return read_selection(record)
-
-
-def checked_weights(weights: Any, budget: int, selector: Method) -> np.ndarray | None:
-    """(k,) float64, finite and not negative, or None.
-
-    Raises:
-        MethodError: anything else.
-    """
-    if weights is None:
-        return None
-    found = as_numpy(weights).astype(np.float64)
-    if found.shape != (budget,) or not np.isfinite(found).all() or (found < 0).any() or not found.sum() > 0:
-        raise MethodError(f"{selector.label} returned weights that are not {budget} finite numbers >= 0 with a sum > 0")
-    return found
 
 
 def _identity(

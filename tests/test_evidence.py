@@ -456,6 +456,22 @@ def test_a_selection_is_sorted_has_keys_and_fits_a_torch_data_set(shared_store):
         found.subset(list(range(59)))
 
 
+def test_weights_of_the_selector_inside_come_through_combinators(shared_store):
+    def fn(hardness, seeds, budget):
+        """of each part the hardest, as heavy as they are hard"""
+        top = hardness.argsort(descending=True)[:budget]
+        return Chosen(top, weights=hardness[top] - hardness.min() + len(hardness))
+
+    h = harness(shared_store, Selector("mine", fn, definition=definition(fn)))
+    scores, labels = score(h, h.registry.method("scorer", "random")), h.dataset.train.labels
+    for text in ("per_class(mine)", "per_class(mix_random(mine, share=0.0))", "mix_random(per_class(mine), share=0.0)"):
+        found = select(h, scores, h.registry.method("selector", text), 0.25, 0, 0)
+        least = np.array([scores.hardness[labels == c].min() for c in range(labels.max() + 1)])
+        counts = np.bincount(labels)
+        expected = (scores.hardness[found.indices] - least[labels[found.indices]]) + counts[labels[found.indices]]
+        assert np.allclose(found.weights, expected), text
+
+
 @pytest.mark.parametrize(
     "fn, told",
     [(lambda hardness, budget: torch.zeros(budget, dtype=torch.int64), "twice"),
