@@ -11,6 +11,7 @@ import numpy as np
 
 from .errors import UserError
 from .harness import Harness, hash_array
+from .methods import Method
 from .seeds import seed_for
 from .store import Record
 from .watching import STANDARD, Watched
@@ -163,14 +164,17 @@ def scoring_run(harness: Harness, score_seed: int, run: int, watched: Mapping[st
     return Reference(harness, seed_for("reference", score_seed, run), watched=everything)
 
 
-def refuse_epoch_beyond(epochs: int, epoch: Any, what: str) -> None:
-    """``epoch`` counts finished epochs; beyond E nothing is there, and this is said before anything trains.
+def refuse_epochs_beyond(epochs: int, method: Method) -> None:
+    """``epoch`` and ``epochs`` of a method that names history count finished epochs; this is said before any training.
 
     Raises:
-        UserError: epoch > E, with both numbers.
+        UserError: more than E of them, with both numbers.
     """
-    if isinstance(epoch, int) and not 1 <= epoch <= epochs:
-        raise UserError(
-            f"{what} asks for epoch {epoch}, the reference training has {epochs} epochs: "
-            f"lower the option or raise --reference-epochs"
-        )
+    for name in ("epoch", "epochs") if "history" in method.inputs else ("epoch",):
+        asked = method.options.get(name)
+        if isinstance(asked, int) and not 1 <= asked <= epochs:
+            what = f"epoch {asked}" if name == "epoch" else f"{asked} epochs"
+            raise UserError(
+                f"{method.label} asks for {what}, the reference training has {epochs} epochs: "
+                f"lower the option or raise --reference-epochs"
+            )

@@ -22,7 +22,7 @@ from .harness import Harness, Progress, device_named, silent
 from .models import canonical
 from .presets import preset
 from .recipes import recipe
-from .reference import refuse_epoch_beyond
+from .reference import refuse_epochs_beyond
 from .scoring import ask, score
 from .scoring import standing as standing_scores
 from .selecting import fitting, select
@@ -188,8 +188,7 @@ def open_harness(plan: Plan) -> Harness:
     epochs = plan.reference_epochs or recipe(dataset, plan.reference).reference_epochs
     for scorer, _ in pairs(plan):
         if scorer:
-            method = registry.method("scorer", scorer)
-            refuse_epoch_beyond(epochs, method.options.get("epoch"), method.label)
+            refuse_epochs_beyond(epochs, registry.method("scorer", scorer))
     return Harness(
         dataset,
         Store(plan.store),

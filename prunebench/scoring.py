@@ -16,7 +16,7 @@ from .evidence import Evidence
 from .harness import Harness, plain_numbers
 from .methods import Method
 from .option_files import named_files
-from .reference import refuse_epoch_beyond
+from .reference import refuse_epochs_beyond
 from .store import Record, identify
 from .types import Cost, Scored, Scores
 
@@ -32,7 +32,7 @@ def score(harness: Harness, method: Method, score_seed: int = 0) -> Scores:
         raise UserError(f"scores ask for each other in a circle: {' -> '.join([*harness.scoring, method.text])}")
     if (found := standing(harness, method, score_seed)) is not None:
         return found
-    refuse_epoch_beyond(harness.epochs, method.options.get("epoch"), method.label)
+    refuse_epochs_beyond(harness.epochs, method)
     with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
         return standing(harness, method, score_seed) or _compute(harness, method, score_seed)
 

@@ -89,7 +89,8 @@ def test_every_method_sees_the_same_seeds(tmp_path):
      ({"threads": 0}, "--threads"), ({"selectors": ()}, "--selector is missing"),
      ({"scorers": ()}, "--scorer is missing"), ({"models": ("resnet81",)}, "resnet"),
      ({"scorers": ("forgeting",)}, "did you mean 'forgetting'"), ({"dataset": "digit"}, "digits"),
-     ({"scorers": ("el2n(epoch=5)",)}, r"epoch 5.* 1 epochs"), ({"dataset": "imagewoof"}, "data"),
+     ({"scorers": ("el2n(epoch=5)",)}, r"epoch 5.* 1 epochs"), ({"scorers": ("dual",)}, r"30 epochs.* 1 epochs"),
+     ({"dataset": "imagewoof"}, "data"),
      ({"methods": ("bsw",)}, "bws"), ({"dataset": "planted(train=0)"}, "train")],
 )  # fmt: skip
 def test_what_the_user_must_change_is_said_before_any_cell_starts(tmp_path, change, told):
