@@ -89,3 +89,15 @@ def accuracy(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, classes: 
     counts = np.bincount(labels, minlength=classes)
     hits = np.bincount(labels, weights=right, minlength=classes)
     return float(right.mean()), tuple(float(h / n) for h, n in zip(hits, counts, strict=True) if n)
+
+
+def calibration_error(logits: Tensor | np.ndarray, labels: Tensor | np.ndarray, bins: int = 15) -> float:
+    """ECE = sum_b |B_b| / N | accuracy(B_b) - confidence(B_b) |, bins of equal width over the largest probability.
+
+    (Guo, Pleiss, Sun, Weinberger, ICML 2017, eq. 3; bin b holds confidences in ((b - 1) / bins, b / bins].)
+    """
+    p, predicted = torch.as_tensor(logits).double().softmax(dim=1).max(dim=1)
+    right = (predicted == torch.as_tensor(labels)).double()
+    place = (p * bins).ceil().long().clamp(1, bins) - 1
+    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, right - p)
+    return float(gap.abs().sum() / len(p))

@@ -16,6 +16,7 @@ from . import registry as plugins
 from .account import Account
 from .calling import as_given
 from .datasets.loading import load
+from .datasets.settings import Setting
 from .errors import CellError, PrunebenchError, StoreError, UserError
 from .evidence import Evidence
 from .harness import Harness, Progress, device_named, silent
@@ -61,6 +62,9 @@ class Plan:
     shard: tuple[int, int] | None = None
     fail_fast: bool = False
     download: bool = False
+    label_noise: str = ""
+    imbalance: str = ""
+    corrupt: str = ""
     no_plugin: tuple[str, ...] = ()
     progress: Progress = field(default=silent, compare=False)
 
@@ -185,6 +189,7 @@ def open_harness(plan: Plan) -> Harness:
         if selector != "full":
             registry.method("selector", selector)
     dataset = load(registry, plan.dataset, Path(plan.data_root), image_size=plan.image_size, download=plan.download)
+    dataset = Setting(plan.label_noise, plan.imbalance, plan.corrupt).apply(dataset)
     epochs = plan.reference_epochs or recipe(dataset, plan.reference).reference_epochs
     for scorer, _ in pairs(plan):
         if scorer:

@@ -13,7 +13,7 @@ from .errors import CellError
 from .harness import PROTOCOL, Harness, hash_array
 from .recipes import Recipe, recipe
 from .store import Record, identify
-from .types import Cost, Scores, Selection, TrialResult
+from .types import Cost, Dataset, Scores, Selection, TrialResult
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _train(
     score_seed: int,
     identity: Mapping[str, Any],
 ) -> Record:
-    from .evaluation import accuracy, predict
+    from .evaluation import accuracy, calibration_error, predict
     from .training import train
 
     dataset, classes = harness.dataset, len(harness.dataset.classes)
@@ -124,8 +124,13 @@ def _train(
         backward=trained.backward,
         device=str(harness.device),
     )
+    kept = np.zeros(len(dataset.train), dtype=bool)
+    kept[selection.indices] = True
     measured = {
         "accuracy": float(overall),
+        "ece": calibration_error(logits, dataset.test.labels),
+        "class_counts": tuple(np.bincount(dataset.train.labels[kept], minlength=classes).tolist()),
+        "truth": truth_about(dataset, kept),
         "class_accuracy": tuple(float(a) for a in per_class if math.isfinite(float(a))),
         "train_loss": float(trained.train_loss),
         "train_cost": cost,
@@ -134,6 +139,23 @@ def _train(
     result = _told(harness, trial, selection, score_cost, score_seed, identity, measured)
     plain = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance")}
     return harness.store.put("trials", identity, plain, provenance=harness.provenance())
+
+
+def truth_about(dataset: Dataset, kept: np.ndarray) -> dict[str, float]:
+    """What is known to be wrong with the kept examples (N,) bool, where the data set knows: of ``mislabelled`` and
+    ``corrupted`` the ``_share`` of the kept that are, and ``_precision`` and ``_recall`` of leaving the others out.
+
+    precision = |left out and wrong| / |left out|        recall = |left out and wrong| / |wrong|
+    """
+    told = {}
+    for name in ("mislabelled", "corrupted"):
+        if name in dataset.details:
+            wrong = np.asarray(dataset.details[name], dtype=bool)
+            caught, left = int((wrong & ~kept).sum()), int((~kept).sum())
+            told[f"{name}_share"] = float(wrong[kept].mean())
+            told |= {f"{name}_precision": caught / left} if left else {}
+            told |= {f"{name}_recall": caught / int(wrong.sum())} if wrong.any() else {}
+    return told
 
 
 def _told(
@@ -171,7 +193,7 @@ def _told(
         threads=harness.threads,
         precision=harness.precision,
         protocol=PROTOCOL,
-        setting="",
+        setting=data.setting,
         score_cost=score_cost,
         select_cost=selection.cost,
         **measured,
@@ -183,7 +205,8 @@ def read_trial(record: Record) -> TrialResult:
     fields = dict(record.result)
     for name in ("score_cost", "select_cost", "train_cost"):
         fields[name] = Cost(**fields[name])
-    fields["class_accuracy"] = tuple(fields["class_accuracy"])
+    for name in ("class_accuracy", "class_counts"):
+        fields[name] = tuple(fields.get(name, ()))
     return TrialResult(**fields, id=record.id, provenance=record.card["provenance"])
 
 

@@ -93,6 +93,7 @@ class Dataset:
     train: Split
     test: Split
     details: Mapping[str, Any] = field(default_factory=dict)  # e.g. planted truth, (N,) arrays by name
+    setting: str = ""  # what was done to the training split; "" = clean
 
     @property
     def fingerprint(self) -> str:
@@ -245,6 +246,10 @@ class TrialResult:
     score_cost: Cost
     select_cost: Cost
     train_cost: Cost
+    # what else can be said of it
+    ece: float | None = None  # expected calibration error of the test predictions, 0..1
+    class_counts: tuple[int, ...] = ()  # (C,) kept examples of each class, as labelled
+    truth: Mapping[str, float] = field(default_factory=dict)  # of noise that is known, see `truth_about`
     # where it comes from
     id: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
