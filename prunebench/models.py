@@ -19,7 +19,10 @@ table. Any other timm architecture is used as published and refused where it can
 from __future__ import annotations
 
 import difflib
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from torch.nn import functional as F
 
 from .errors import UserError
 from .seeds import global_rng
+from .store import file_sha256
 
 ALIASES = {
     "resnet18": "resnet18",
@@ -153,6 +157,16 @@ def build(name: str, classes: int, size: int, *, seed: int, pretrained: bool | s
     return network.to(memory_format=torch.channels_last if size > 16 else torch.contiguous_format)
 
 
+def weights_named(name: str, pretrained: bool | str) -> Any:
+    """What names the initial weights in a record: False from scratch, timm's name of them, or a file's SHA-256."""
+    if isinstance(pretrained, str):
+        return {"file": file_sha256(Path(pretrained))}
+    if not pretrained:
+        return False
+    found = timm.get_pretrained_cfg(ALIASES.get(canonical(name), name))
+    return {"timm": f"{found.architecture}.{found.tag}" if found else name}
+
+
 def _size_options(full_name: str, size: int, adaptation: Adaptation) -> dict[str, Any]:
     module = timm.model_entrypoint(full_name).__module__.rpartition(".")[2]
     if module not in ("vision_transformer", "deit"):
@@ -170,14 +184,46 @@ def _create(name: str, classes: int, seed: int, options: dict[str, Any], pretrai
         arguments["pretrained_cfg_overlay"] = {"file": pretrained}
     for tried in (options, {}):
         try:
-            with global_rng(seed):
-                return timm.create_model(ALIASES.get(name, name), **arguments, **tried)
+            with global_rng(seed), _quiet_downloads():
+                made = timm.create_model(ALIASES.get(name, name), **arguments, **tried)
+            if isinstance(pretrained, str):
+                with global_rng(seed):
+                    plain = timm.create_model(ALIASES.get(name, name), **arguments | {"pretrained": False}, **tried)
+                _refuse_unread(made, plain)
+            return made
         except TypeError:
             if not tried or "patch_size" in tried:
                 raise
         except Exception as error:
             raise _refusal(name, pretrained, error) from error
     raise AssertionError("unreachable")
+
+
+def _refuse_unread(made: nn.Module, plain: Any) -> None:
+    """timm passes over what a file does not name: a network that stayed mostly as random as ``plain`` read nothing.
+
+    Raises:
+        ValueError: most weights are those of ``plain``.
+    """
+    random = dict(plain.named_parameters())
+    weights = [(name, p) for name, p in made.named_parameters() if p.ndim > 1]
+    unread = [name for name, p in weights if torch.equal(p, random[name])]
+    if len(unread) > len(weights) / 2:
+        raise ValueError(f"it does not hold {unread[0]} and {len(unread) - 1} others of {len(weights)} weights")
+
+
+@contextmanager
+def _quiet_downloads() -> Iterator[None]:
+    """A hub that cannot be reached is told once, by our own sentence, not at every attempt."""
+    names = ("huggingface_hub", "timm.models._builder")
+    levels = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    for logger, _ in levels:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in levels:
+            logger.setLevel(level)
 
 
 def _refusal(name: str, pretrained: bool | str, error: Exception) -> UserError:

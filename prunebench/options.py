@@ -81,5 +81,13 @@ train_options = options(
     click.option("--budget", type=click.Choice(["steps", "epochs"]), default="steps", show_default=True),
     click.option("--steps", type=int, help="Optimiser steps at full data [default: the recipe's]."),
     click.option("--epochs", type=int, help="Epochs over the subset, with --budget epochs."),
+    click.option(
+        "--pretrained",
+        default="",
+        is_flag=False,
+        flag_value="timm",
+        metavar="[FILE]",
+        help="Trials start from timm's weights, or from a file of them; a track of its own.",
+    ),
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")

@@ -20,7 +20,7 @@ from .files import load_scores, load_selection, save_scores, save_selection
 from .harness import Harness
 from .matching import places_of
 from .running import Cell, Plan, cell_id, cells, note_failure, open_harness, standing
-from .trials import Trial, run_trial
+from .trials import run_trial
 from .types import Dataset, Scores, Selection, TrialResult
 
 
@@ -251,7 +251,7 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
     results, failures = [], 0
     for model in plan.models:
         for seed in range(plan.seeds):
-            trial = Trial(model, seed, plan.budget, plan.steps, plan.epochs)
+            trial = plan.trial(model, seed)
             try:
                 results.append(_as_cell(lambda: run_trial(harness, trial, selection, None, 0)))  # noqa: B023
                 say(line(results[-1], len(results), len(plan.models) * plan.seeds, 0.0))

@@ -20,7 +20,7 @@ from .datasets.settings import Setting
 from .errors import CellError, PrunebenchError, StoreError, UserError
 from .evidence import Evidence
 from .harness import Harness, Progress, device_named, silent
-from .models import canonical
+from .models import build, canonical
 from .presets import preset
 from .recipes import recipe
 from .reference import refuse_epochs_beyond
@@ -55,6 +55,7 @@ class Plan:
     budget: str = "steps"
     steps: int | None = None
     epochs: int | None = None
+    pretrained: str = ""  # "timm", or a file of weights; of trial models only
     threads: int = 2
     device: str = "auto"
     track: str = "open"
@@ -67,6 +68,11 @@ class Plan:
     corrupt: str = ""
     no_plugin: tuple[str, ...] = ()
     progress: Progress = field(default=silent, compare=False)
+
+    def trial(self, model: str, seed: int) -> Trial:
+        """What a cell of this plan trains."""
+        pretrained = True if self.pretrained == "timm" else self.pretrained or False
+        return Trial(model, seed, self.budget, self.steps, self.epochs, pretrained)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def run(plan: Plan) -> Iterator[TrialResult]:
 
 def run_cell(harness: Harness, plan: Plan, cell: Cell) -> TrialResult:
     """Score, select, train and test."""
-    trial = Trial(cell.model, cell.seed, plan.budget, plan.steps, plan.epochs)
+    trial = plan.trial(cell.model, cell.seed)
     score_seed = cell.seed % plan.score_seeds
     if cell.selector == "full":
         return run_trial(harness, trial, everything(harness), None, score_seed)
@@ -167,6 +173,7 @@ def cell_id(harness: Harness, plan: Plan, cell: Cell) -> str:
     """The name of a cell's failure note."""
     asked: dict[str, Any] = {name: getattr(cell, name) for name in ("scorer", "selector", "keep", "model", "seed")}
     asked |= {"data": harness.dataset.fingerprint, "image_size": harness.dataset.image_size, "budget": plan.budget}
+    asked |= {"pretrained": plan.pretrained} if plan.pretrained else {}
     asked |= {"steps": plan.steps, "epochs": plan.epochs, **harness.reference_conditions(), **harness.conditions()}
     return identify("failures", asked)
 
@@ -190,6 +197,9 @@ def open_harness(plan: Plan) -> Harness:
             registry.method("selector", selector)
     dataset = load(registry, plan.dataset, Path(plan.data_root), image_size=plan.image_size, download=plan.download)
     dataset = Setting(plan.label_noise, plan.imbalance, plan.corrupt).apply(dataset)
+    if plan.pretrained:
+        for model in plan.models:  # weights that are missing or do not fit are told now
+            build(model, len(dataset.classes), dataset.image_size, seed=0, pretrained=plan.trial(model, 0).pretrained)
     epochs = plan.reference_epochs or recipe(dataset, plan.reference).reference_epochs
     for scorer, _ in pairs(plan):
         if scorer:
@@ -319,7 +329,7 @@ def cells(plan: Plan, harness: Harness) -> list[Cell]:
 
 def standing(harness: Harness, plan: Plan, cell: Cell) -> bool:
     """Whether the cell's record stands, as far as the records it builds on tell; nothing is computed."""
-    trial = Trial(cell.model, cell.seed, plan.budget, plan.steps, plan.epochs)
+    trial = plan.trial(cell.model, cell.seed)
     if cell.selector == "full":
         return harness.store.get("trials", trial_identity(harness, trial, everything(harness))) is not None
     method, score_seed, scores = harness.registry.method("selector", cell.selector), cell.seed % plan.score_seeds, None

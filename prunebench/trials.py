@@ -25,6 +25,7 @@ class Trial:
     budget: str = "steps"  # "steps": as many as at full data; "epochs": in proportion to the examples kept
     steps: int | None = None  # overrides the recipe's steps at full data
     epochs: int | None = None  # overrides the recipe's epochs
+    pretrained: bool | str = False  # timm's weights, or a file of them, in place of random ones
 
     def recipe(self, harness: Harness) -> Recipe:
         return recipe(harness.dataset, self.model)
@@ -63,7 +64,7 @@ def run_trial(
 
 def trial_identity(harness: Harness, trial: Trial, selection: Selection) -> dict[str, Any]:
     """A selection counts by its record's id; an index file by the SHA-256 of its indices, and of its weights if any."""
-    from .models import canonical  # timm: not for those who only read records
+    from .models import canonical, weights_named  # timm: not for those who only read records
 
     return {
         **harness.conditions(),
@@ -71,7 +72,7 @@ def trial_identity(harness: Harness, trial: Trial, selection: Selection) -> dict
         "test": harness.dataset.test.fingerprint,
         "selection": selection.id or _content(selection),
         "model": canonical(trial.model),
-        "pretrained": False,
+        "pretrained": weights_named(trial.model, trial.pretrained),
         "recipe": trial.recipe(harness).hash,
         "train_budget": trial.budget,
         "steps": trial.steps_for(harness, len(selection)),
@@ -110,6 +111,7 @@ def _train(
         steps=identity["steps"],
         indices=places[ascending],
         weights=None if selection.weights is None else selection.weights[ascending],
+        pretrained=trial.pretrained,
         device=harness.device,
         progress=harness.progress,
     )
@@ -181,7 +183,7 @@ def _told(
         selection=identity["selection"],
         label_free=bool(selection.label_free),
         model=identity["model"],
-        pretrained=False,
+        pretrained=bool(trial.pretrained),
         recipe=identity["recipe"],
         train_budget=trial.budget,
         steps=identity["steps"],

@@ -195,3 +195,33 @@ def test_workers_begin_with_one_cell_of_every_scoring():
     found = scorers_first([*free, *scored], score_seeds=2)
     assert [(c.scorer, c.seed) for c in found[:4]] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     assert found[4:6] == free and sorted(map(str, found)) == sorted(map(str, [*free, *scored]))
+
+
+def test_pretrained_trials_are_a_track_of_their_own(tmp_path):
+    """From a file of weights in timm's layout: the trials start there, selections and scores are the same ones."""
+    from safetensors.torch import save_file
+
+    from prunebench.models import build
+
+    donor = build("resnet18", 1000, 64, seed=3)
+    save_file({k.removeprefix("backbone."): v for k, v in donor.weights().items()}, tmp_path / "w.safetensors")
+    plan = replace(PLAN, store=str(tmp_path / "s"), seeds=1)
+    scratch = list(pb.run(plan))
+    tuned = list(pb.run(replace(plan, pretrained=str(tmp_path / "w.safetensors"))))
+    assert {r.pretrained for r in scratch} == {False} and {r.pretrained for r in tuned} == {True}
+    assert {r.selection for r in scratch} == {r.selection for r in tuned}
+    assert not {r.id for r in scratch} & {r.id for r in tuned}
+    assert [r.train_loss for r in scratch] != [r.train_loss for r in tuned]
+    board = pb.leaderboard([tmp_path / "s"])
+    assert len(board.tables) == 2 and "pretrained: yes" in board.render("md")
+    with pytest.raises(UserError, match="does not exist"):
+        open_harness(replace(plan, pretrained=str(tmp_path / "none.safetensors")))
+    with pytest.raises(UserError, match="does not fit vit_tiny"):
+        open_harness(replace(plan, pretrained=str(tmp_path / "w.safetensors"), models=("vit_tiny",)))
+
+
+def test_weights_of_timm_are_named_by_their_tag():
+    from prunebench.models import weights_named
+
+    assert weights_named("resnet18", True) == {"timm": "resnet18.a1_in1k"}
+    assert weights_named("resnet18", False) is False
