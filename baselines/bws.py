@@ -8,6 +8,10 @@ X: features of a briefly trained proxy, after a column of ones; Y: class indicat
 over the training split. `prunebench_baselines.ridge` does all windows at once.
 
 The paper counts windows from the hard end (order="hardest"), DRD from the easy one with starts up to one half.
+
+Differs from the authors' code by rounding: theirs rounds the two ends of every window, so the number kept changes with
+the window; here every window keeps k_c of class c. Theirs breaks ties by small noise and fails where a class has one
+example; windows that coincide are judged once.
 """
 
 from __future__ import annotations

@@ -4,7 +4,10 @@
 
 A picture the class-conditional model rebuilds well is likely under it: low S = high likelihood = easy. t*_c is where
 noise takes away most of what tells the class (eq. 9). S at different t*_c compares only inside a class.
-The equations are in `equations`; what the paper leaves open, and what is done here, in ``docs/drd.md``.
+The equations are in `equations`.
+
+Differs from the paper only where it leaves something open or contradicts itself: ``docs/drd.md`` says what is done
+there. No code of the authors could be read.
 """
 
 from __future__ import annotations
