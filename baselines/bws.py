@@ -55,8 +55,9 @@ def bws(
         step: distance between window starts, a fraction of the class.
         furthest: the last start tried; never beyond 1 - keep ratio.
         order: the end from which starts count, "hardest" or "easiest".
-        proxy: whose features: "subset" trains on a random class-balanced subset of k examples for ``epochs`` epochs,
-            "reference" takes the shared reference network.
+        proxy: whose features: "subset" trains on a random class-balanced subset of k examples, "reference" takes
+            the shared reference network.
+        epochs: how many the proxy trains; its schedule is the reference's, or longer where they need it.
         evaluator: "ridge", or "train": a network is trained on every window (`judge`), and no proxy.
         ridge: lambda, the bias included.
         judged: the accuracy is over "all" of the training split or over the "easiest_half" of each class, the authors'

@@ -22,7 +22,8 @@ def as_text(cards: Sequence[Card], width: int = 100) -> str:
 
 
 def _text(card: Card, width: int, whole: bool) -> str:
-    rows = [f"{card.kind} {card.key} ({card.version}): {card.direction}", *_wrapped(card.call, 4, width, 8), ""]
+    rows = _wrapped(f"{card.kind} {card.key} ({card.version}): {card.direction}", 0, width, 4)
+    rows += [*_wrapped(card.call, 4, width, 8), ""]
     rows += [*_wrapped(card.title, 2, width), ""] if whole else []
     for block in card.definition if whole else ():
         rows += [*(_verbatim(block, 2, width) if _in_symbols(block) else _wrapped(_plain(block), 2, width)), ""]
