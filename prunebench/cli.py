@@ -77,7 +77,9 @@ def _plan(**given: Any) -> Any:
 @cli.command()
 @click.option("--scorer", "scorers", multiple=True, metavar="SCORER", help="e.g. drd, or el2n(epoch=5) (repeats).")
 @click.option("--selector", "selectors", multiple=True, metavar="SELECTOR", help="e.g. bws (repeats).")
-@click.option("--method", "methods", multiple=True, metavar="METHOD", help="A paper's pair beside the grid, or all.")
+@click.option(
+    "--method", "methods", multiple=True, metavar="METHOD", help="A paper's pair beside the grid, or all (repeats)."
+)
 @click.option("--keep", type=Numbers(), default="0.05,0.2", show_default=True, help="Keep ratios.")
 @click.option("--score-seeds", type=int, default=1, show_default=True, help="Independent scorings.")
 @data_options

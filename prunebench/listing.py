@@ -102,7 +102,9 @@ def _methods(presets: Mapping[str, Preset], as_json: bool) -> None:
             shown.append((name, f"{pair} to keep {limit:g}", preset.values))
         shown.append(("", f"{pairs[-1]} above", "") if preset.up_to else (name, pairs[-1], preset.values))
     _print("methods", ("method", "scorer x selector", "values of the options"), shown)
-    click.echo("prunebench run --method NAME runs one, --method all every one of them")
+    click.echo("prunebench run --method NAME runs one, --method all every one of them.")
+    if {"dual", "tdds"} & set(presets):
+        click.echo("dual, and tdds up to keep 0.1, count 30 epochs: on digits add --reference-epochs 30.")
     _drd_missing(installed())
 
 

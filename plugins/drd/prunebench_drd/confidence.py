@@ -62,7 +62,8 @@ def classifier_confidence(
     Args:
         model, dit, dit_steps: the diffusion model, as in ``drd``.
         timestep: ``ib`` (eq. 9, per class) or one DDIM step 0..49 for all.
-        samples, noises: pictures per class and noises in the search for t*.
+        samples: pictures per class in the search for t*.
+        noises: noises per picture in the search for t*.
         draws: noises in the score, one set for all pictures and classes, none of them used in the search.
         spacing: of the 50 DDIM steps, ``leading`` or ``linspace``.
         reduction: of the squared error, ``sum``, ``mean`` or ``half`` (the sum).
