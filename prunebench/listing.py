@@ -17,7 +17,7 @@ from .card_formats import as_markdown, as_text, short
 from .cards import card_of, needs
 from .errors import UserError
 from .methods import Entry, Method
-from .presets import PRESETS, Preset, offered
+from .presets import Preset, offered
 from .registry import CORE, Registry, installed
 from .spec import near, write
 
@@ -58,8 +58,10 @@ def _drd_missing(registry: Registry) -> None:
 
 
 def _one(what: str, bibtex: bool, as_json: bool, markdown: bool) -> None:
-    if what in PRESETS and what not in {e.record.name for k in KINDS for e in installed().entries[k].values()}:
-        _methods({what: PRESETS[what]}, as_json)
+    registry = installed()
+    presets = offered(registry)
+    if what in presets and what not in {e.record.name for kind in KINDS for e in registry.entries[kind].values()}:
+        _methods({what: presets[what]}, as_json)
         return
     found = entries_named(what)
     if as_json:
