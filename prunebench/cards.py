@@ -1,8 +1,9 @@
 """What there is to know of a method, from its record, its signature and its docstrings; nothing is imported for it.
 
 The docstring of a method's module opens with its title, then says the definition in symbols (indented) and in words.
-A paragraph that begins "Differs from" tells what is not as elsewhere, and a sentence "Time O(...)." the cost. The
-docstring of the function has the meaning of every input and option under "Args:", then "Returns:" and "Raises:".
+A paragraph that begins "Differs from" tells what is not as elsewhere, and sentences "Time O(...).", "Cost: ..." and
+"Memory: ..." what it takes. The docstring of the function has the meaning of every input and option under "Args:", then
+"Returns:" and "Raises:".
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ COSTS = {  # input -> what asking for it sets going
     "stored": "a model of its own, trained once and kept, or a pretrained one",
     "inner": "the selector inside, and what that needs",
 }
-DIFFERS, TIME = "Differs from", re.compile(r"Time\s+O\(.*?\.(?=\s|$)", re.DOTALL)
+DIFFERS = "Differs from"
+COST = re.compile(r"(?:Time\s+O\(|Cost:|Memory:).*?\.(?=\s|$)", re.DOTALL)  # a sentence
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def card_of(entry: Entry) -> Card:
     signature, record = entry.call_signature(), entry.record
     about, blocks = sections(signature.doc), list(_blocks(module_doc(record.fn)))
     meaning = arguments(about.get("Args", ""))
-    times = [" ".join(found.split()) for block in blocks for found in TIME.findall(block)]
-    prose = [TIME.sub("", block).rstrip() for block in blocks[1:]]
+    told = [" ".join(found.split()) for block in blocks for found in COST.findall(block)]
+    prose = [COST.sub("", block).rstrip() for block in blocks[1:]]
     return Card(
         kind=entry.kind,
         name=record.name,
@@ -96,7 +98,7 @@ def card_of(entry: Entry) -> Card:
         options=tuple((name, default, meaning.get(name, "")) for name, default in signature.options.items()),
         returns=about.get("Returns", ""),
         refuses=about.get("Raises", ""),
-        costs=(*costs(entry, meaning), *times, *memory(record.bytes_per_example, times)),
+        costs=(*costs(entry, meaning), *told, *memory(record.bytes_per_example, told)),
         differs=tuple(b for b in prose if b.startswith(DIFFERS)),
         presets=tuple(name for name, found in PRESETS.items() if (entry.kind, record.name) in methods_of(found)),
         paper=record.paper,
@@ -143,7 +145,7 @@ def memory(bound: int | None, told: Sequence[str]) -> Iterator[str]:
     """The declared bound; that there is none, only where the docstring does not tell of memory either."""
     if bound:
         yield f"memory: at most {bound} bytes per example of its own."
-    elif not any("memory" in sentence for sentence in told):
+    elif not any("memory" in sentence.lower() for sentence in told):
         yield "memory: no bound is declared."
 
 

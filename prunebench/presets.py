@@ -120,15 +120,18 @@ def preset(name: str, keep: float = 1.0) -> tuple[str | None, str]:
     return _named(name).at(keep)
 
 
-def chosen(names: Iterable[str], registry: Registry) -> list[Preset]:
-    """The presets of some names, those on offer for ``all``.
+def chosen(names: Iterable[str], registry: Registry, track: str = "open") -> list[Preset]:
+    """The presets of some names; ``all`` is those on offer, on the label-free track those that need no labels.
 
     Raises:
         UserError: no such method; near names are suggested.
     """
     found: list[Preset] = []
     for name in names:
-        found += offered(registry).values() if name == ALL else [_named(name)]
+        if name == ALL:
+            found += [p for p in offered(registry).values() if track != "label-free" or _label_free(p, registry)]
+        else:
+            found.append(_named(name))
     return found
 
 
@@ -152,6 +155,12 @@ def methods_of(found: Preset) -> set[tuple[str, str]]:
 
 def _bears(found: Preset, there: dict[str, set[str]]) -> bool:
     return all(name in there[kind] for kind, name in methods_of(found))
+
+
+def _label_free(found: Preset, registry: Registry) -> bool:
+    methods = [registry.method("selector", selector) for _, selector in found.texts]
+    methods += [registry.method("scorer", scorer) for scorer, _ in found.texts if scorer]
+    return all(method.label_free != "no" for method in methods)
 
 
 def _named(name: str) -> Preset:

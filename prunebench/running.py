@@ -291,7 +291,7 @@ def pairs(plan: Plan, keeps: Sequence[float] | None = None) -> list[tuple[str | 
     registry, found = plugins.installed(), list[tuple[str | None, str]](BASELINES)
     asked: list[tuple[str | None, str]] = [
         *product(plan.scorers or (None,), plan.selectors),
-        *(preset.at(keep) for preset in chosen(plan.methods, registry) for keep in keeps or plan.keep),
+        *(preset.at(keep) for preset in chosen(plan.methods, registry, plan.track) for keep in keeps or plan.keep),
     ]
     for scorer, selector in asked:
         method = registry.method("selector", selector)

@@ -87,6 +87,14 @@ def test_all_is_every_preset_that_is_installed(monkeypatch):
     assert not any("drd" in (scorer or "") for scorer, _ in found)
 
 
+def test_all_on_the_label_free_track_needs_no_labels():
+    registry = collect()
+    found = chosen([ALL], registry, "label-free")
+    assert PRESETS["zcore"] in found and PRESETS["random_order"] in found and PRESETS["aum"] not in found
+    assert PRESETS["balanced"] not in found and PRESETS["d2"] not in found
+    assert chosen(["aum"], registry, "label-free") == [PRESETS["aum"]]  # asked for by name: the track refuses it
+
+
 def test_an_unknown_method_is_told_with_a_near_one():
     with pytest.raises(UserError, match=r"no method 'tdd', did you mean 'tdds'.*ls methods"):
         preset("tdd")
