@@ -139,9 +139,13 @@ def _wrapped(text: str, indent: int, width: int, further: int | None = None) -> 
 
 
 def _verbatim(block: str, indent: int, width: int) -> list[str]:
+    """Lines as they are; one that is too long goes on below where it has a gap, or else between words."""
     rows: list[str] = []
     for line in block.splitlines():
-        rows += _wrapped(line, indent, width, indent + 8) or [""]
+        parts = [line] if len(line) + indent <= width else re.split(r"(?<=\S) {3,}(?=\S)", line)
+        for i, part in enumerate(parts):
+            start = indent + 8 if i else indent
+            rows += _wrapped(part, start, width, start + 8) or [""]
     return rows
 
 
