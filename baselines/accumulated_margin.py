@@ -3,6 +3,8 @@
     M(i) = sum_e ( p_{e,y}(i) - max_{j != y} p_{e,j}(i) )        margins of probabilities, as the batches pass
 
 The paper calls it AUM; on probabilities and summed it is bounded by E and orders examples differently from `aum`.
+
+Differs from the authors' code, which rounds the log-probabilities to float16 before it adds them up.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
     AUM(i) = 1/E sum_e ( z_{e,y}(i) - max_{j != y} z_{e,j}(i) )        margins of logits, as the batches pass
 
 Low values mark mislabelled and hard examples.
+
+Differs from what CCS, D2 and ELFS call AUM, which is `accumulated_margin`, and from DUAL's code, which begins anew at
+every epoch, so that only the last one counts. The authors' code fails on a batch of one example.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ With pruned share r = 1 - k/N and mean label probability mu(i) (`confidence`):
 The draw is by keys: the k smallest of E_i / w(i), with E_i exponential and a function of the example's seed alone, have
 exactly that distribution.
 
-The authors' loader hands over scores and ranking in each other's place, takes mu from the first epoch alone and returns
-a tuple: none of it is imitated. a and b are as in their CIFAR helper; the ImageNet one has the exponent 2 + c.
+Differs from the authors' loader, which hands over scores and ranking in each other's place, takes mu from the first
+epoch alone and returns a tuple. a and b are as in their CIFAR helper; the ImageNet one has the exponent 2 + c.
 """
 
 from __future__ import annotations

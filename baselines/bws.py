@@ -8,6 +8,10 @@ X: features of a briefly trained proxy, after a column of ones; Y: class indicat
 over the training split. `prunebench_baselines.ridge` does all windows at once.
 
 The paper counts windows from the hard end (order="hardest"), DRD from the easy one with starts up to one half.
+
+Differs from the authors' code by rounding: theirs rounds the two ends of every window, so the number kept changes with
+the window; here every window keeps k_c of class c. Theirs breaks ties by small noise and fails where a class has one
+example; windows that coincide are judged once.
 """
 
 from __future__ import annotations
@@ -51,8 +55,9 @@ def bws(
         step: distance between window starts, a fraction of the class.
         furthest: the last start tried; never beyond 1 - keep ratio.
         order: the end from which starts count, "hardest" or "easiest".
-        proxy: whose features: "subset" trains on a random class-balanced subset of k examples for ``epochs`` epochs,
-            "reference" takes the shared reference network.
+        proxy: whose features: "subset" trains on a random class-balanced subset of k examples, "reference" takes
+            the shared reference network.
+        epochs: how many the proxy trains; its schedule is the reference's, or longer where they need it.
         evaluator: "ridge", or "train": a network is trained on every window (`judge`), and no proxy.
         ridge: lambda, the bias included.
         judged: the accuracy is over "all" of the training split or over the "easiest_half" of each class, the authors'

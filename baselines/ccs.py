@@ -6,6 +6,10 @@ With cut-off beta, n strata and budget k:
     2. split the range [min, max] of the score over the rest into n strata of equal width
     3. visit the strata by ascending size: stratum s gets min(n_s, what is left / strata left)
     4. draw uniformly inside each stratum
+
+Differs from the authors' code, which ends its range at 1.0001 max: where the maximum is negative, or small beside the
+range, the highest examples fall into no stratum and are lost, and where all scores are 0 nothing is selected. Where
+too few are left after the cut, theirs returns fewer than k, here it is refused; theirs is not seeded.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ def ccs(
     Args:
         hardness: (N,) finite.
         score: called with "accumulated_margin", only when ``cutoff`` > 0.
-        cutoff: beta in [0, 1), the fraction cut first; the paper tunes it by keep ratio (CIFAR-10: 0 to 0.3).
+        cutoff: beta in [0, 1), the fraction cut first; the paper tunes it (its command for CIFAR-10 at 0.1: 0.3).
         strata: n, how many.
 
     Returns:

@@ -4,8 +4,10 @@
 
 What a full class cannot take goes to the others in the same proportion (algorithm 1); inside a class, a random draw.
 
-The paper's recall is on half of the test set; here a network trained without the held-out tenth of the training split
-is asked about that tenth, and no test example is touched. A class that is always right there would get nothing.
+A class that is always right would get nothing.
+
+Differs from the paper, whose recall is on half of the test set: here a network trained without the held-out tenth of
+the training split is asked about that tenth, and no test example is touched.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Correctness: how often a presentation was classified correctly (Swayamdipta et al., EMNLP 2020; logged by CCS).
 
-K(i) = sum_e a_e(i),    a_e(i) = 1 if presentation e was classified correctly
+    K(i) = sum_e a_e(i),    a_e(i) = 1 if presentation e was classified correctly
+
+With several runs, the mean of their counts.
 """
 
 from __future__ import annotations

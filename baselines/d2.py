@@ -5,9 +5,11 @@ The graph joins an example with its k nearest neighbours in feature space; d: th
     forward    u_i = s_i + sum_{j in N(i)} exp(-gamma_f d_ij^2) s_j
     reverse    i = argmax u;  u_j <- u_j - exp(-gamma d_ij^2) u_i  for j in N(i);  k times
 
-The released code has exp(-d) forward and exp(-gamma d) in reverse (kernel="code"), and returns a set without an order.
 Its class mode is `per_class(d2(...), quota=equal)`. Time O(E + k deg log N) after the neighbours; memory: the sparse
 graph of E <= 2 N k edges, never N x N.
+
+Differs from the released code, which has exp(-d) forward and exp(-gamma d) in reverse (``kernel="code"``), returns a
+set without an order, and takes classes of at most k examples whole, whatever the budget.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def d2(
         seeds: (N,) int64, of equal values the smallest seed wins; which of several neighbours at the same distance is
             the k-th is up to ``neighbours``.
         k: neighbours of an example; in a set of at most k examples, all others.
-        gamma: of the reverse pass; the paper tunes it by keep ratio.
+        gamma: of the reverse pass (the authors' command for CIFAR-10 at 0.1: 0.1).
         forward_gamma: gamma_f, of the paper's kernel only.
         kernel: "paper", exp(-gamma d^2), or "code".
         message: "sum", or the code's "product", s_i times the sum over neighbours.

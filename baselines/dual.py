@@ -2,8 +2,10 @@
 
     D(i) = 1/(T-J+1) sum_k (1 - mu_k(i)) sigma_k(i)        mean and s.d. (over J-1) of p_{e,y}(i), e = k..k+J-1
 
-Uncertain and difficult early in training: T is a fraction of what other dynamics need. The authors' code multiplies by
-10, which orders nothing differently. At low keep ratios the paper samples with `beta`.
+Uncertain and difficult early in training: T is a fraction of what other dynamics need. At low keep ratios the paper
+samples with `beta`.
+
+Differs from the authors' code by a factor of 10, which orders nothing differently.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
     U(i) = 1/(T-J+1) sum_k sigma_k(i)        sigma_k: s.d. (over J-1) of p_{e,y}(i), e = k..k+J-1
 
-Every window of J consecutive epochs counts the same. DUAL's code multiplies by 10, which orders nothing differently.
+Every window of J consecutive epochs counts the same.
+
+Differs from DUAL's copy by a factor of 10, which orders nothing differently.
 """
 
 from __future__ import annotations

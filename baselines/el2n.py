@@ -3,6 +3,10 @@
     EL2N(i) = 1/R sum_r || p_{r,t}(i) - onehot(y_i) ||_2        at epoch t, evaluation mode, no augmentation
 
 The norm is what the harness watches (statistic "el2n"); what is left is the mean over independent runs.
+
+Differs from the paper in its defaults: one run where the paper recommends 10, since each is a training. Differs from
+CCS, D2 and ELFS, which add up epochs 0..9 of one run, as the augmented batches pass, and from BWS, which takes one run
+at epoch 20 (``el2n(epoch=20)``).
 """
 
 from __future__ import annotations

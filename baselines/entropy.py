@@ -2,8 +2,10 @@
 
     H(i) = - sum_j p_j(i) log p_j(i)        at the last presentation, in nats
 
-The statistic is what the harness watches; what is left is the choice of the epoch. DeepCore evaluates without
-augmentation and keeps, where classes are not balanced, the *lowest* entropies: a bug that ours does not have.
+The statistic is what the harness watches; what is left is the choice of the epoch.
+
+Differs from DeepCore, which evaluates without augmentation and keeps, where classes are not balanced, the *lowest*
+entropies, the most confident examples.
 """
 
 from __future__ import annotations

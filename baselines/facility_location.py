@@ -7,6 +7,8 @@
 within 1 - 1/e of the optimum. A gain never rises as S grows, so one that was computed for a smaller S is an upper
 bound, and only candidates whose bound reaches the best gain are computed again (Minoux's lazy greedy). Time O(N^2 D) at
 least; memory: the features once more in float64 and blocks of CANDIDATES x ROWS, never N x N.
+
+Differs from DeepCore by what is compared: its vectors are gradients of the last layer, here they are features.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     t(i) = min { e : a_e(i) = 1 },    a_e(i) = 1 if presentation e (0, 1, ..) was classified correctly
 
-The paper's code leaves examples that are never learned undefined (NaN); here they come last, with t(i) = E.
+Differs from the authors' code, where an example that is never learned is undefined (NaN); here it comes last, with
+t(i) = E, since scores must be finite.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@
 
 An example that is never learned has nothing to forget: the paper puts it last in the order, with F(i) = E. With
 several runs the counts are summed, and each run in which it is never learned adds E.
+
+Differs from DeepCore, CCS, ELFS and BWS, in whose code an example that is never learned counts 0, so that the hardest
+and mislabelled ones are pruned first (``never_learned="zero"``), and from Data Diet's, where it is infinite.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@
     gain(j | S) = lambda sum_i sim(i, j) - 2 sum_{s in S} sim(s, j)        sim(i, j) = (1 + cos(h_i, h_j)) / 2
 
 up to the constant sim(j, j) = 1. Sums of cosines are one product with the sum of all unit vectors, so no matrix of
-similarities is made: time O(N k D); memory: the features once more in float64 and a number per example.
+similarities is made. Time O(N k D); memory: the features once more in float64 and a number per example.
+
+Differs from DeepCore by what is compared: its vectors are gradients of the last layer, here they are features.
 """
 
 from __future__ import annotations

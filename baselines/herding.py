@@ -4,7 +4,8 @@
 
 Time O(N k D); memory: the features once more in float64 and a number per example, no N x N matrix.
 
-DeepCore's code takes the argmax, the example that moves the mean farthest away: ``rule="argmax"``, for comparison only.
+Differs from DeepCore's code, which takes the argmax, the example that moves the mean farthest away: ``rule="argmax"``,
+for comparison only.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 S_t covers the set within at most twice the smallest possible radius. Time O(N k D); memory: the features once more and
 a number per example, no N x N matrix.
 
-DeepCore's code fails for a budget of 1 and where nothing was selected before, and adds its budget to the examples that
-were; here k counts every centre.
+Differs from DeepCore's code, which fails for a budget of 1 and where nothing was selected before, and adds its budget
+to the examples that were; here k counts every centre. The first centre is the example of the smallest seed.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ the label where another class does.
 
     max_j p_j = p_y - min(0, m),    m = p_y - max_{j != y} p_j
 
-DeepCore takes the largest *logit*, which is no probability and orders examples differently, and keeps, where classes
-are not balanced, the most confident: ours does neither.
+Differs from DeepCore, which takes the largest *logit*, no probability and another order of the examples, and which
+keeps, where classes are not balanced, the most confident.
 """
 
 from __future__ import annotations

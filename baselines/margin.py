@@ -2,8 +2,10 @@
 
     M(i) = p_(1)(i) - p_(2)(i)        p_(1) >= p_(2) >= ...: sorted probabilities, at the last presentation
 
-Not AUM's margin, which is the label's. DeepCore evaluates without augmentation and keeps, where classes are not
-balanced, the *largest* margins: a bug that ours does not have.
+Not AUM's margin, which is the label's.
+
+Differs from DeepCore, which evaluates without augmentation and keeps, where classes are not balanced, the *largest*
+margins, the most confident examples.
 """
 
 from __future__ import annotations

@@ -5,6 +5,10 @@ A class is centred at its median, so that a few outliers do not move it.
     m_c  = coordinate-wise median of h_i over the examples i of class c        h: penultimate features
     d(i) = || h_i - m_{y_i} ||_2
     S    = the middle k of all examples, ordered by d        one ranking for all classes together
+
+Differs from the authors' code in a class of one example, whose centre is there one number for all coordinates, and by
+keeping exactly k, where theirs rounds both ends (24 of 100 at 0.25). Differs from D2's function of this name, which
+keeps the two ends and drops the middle.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
     S = union over classes c of inner(examples of c, k_c)        sum_c k_c = k
 
 What makes a ranking that compares only inside a class usable, and what several papers mean by "class-balanced".
+
+Differs from the option of CCS's code, which gives every class the number of the last one; D2's copy does not.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
     score(i) = min_c d(e_i, mu_c)        mu_1..mu_K: centres of a k-means of the embeddings e
 
-The embeddings saw no labels, so the score is label-free; the paper's are SwAV's, here any encoder's. Time
-O(rounds N K D); memory: the embeddings once more in float64 and blocks of ROWS x K.
+The embeddings saw no labels, so the score is label-free. Time O(rounds N K D); memory: the embeddings once more in
+float64 and blocks of ROWS x K.
+
+Differs from the paper by the encoder: the paper's is SwAV, here any, by default principal components of the pixels.
 """
 
 from __future__ import annotations

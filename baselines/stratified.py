@@ -5,6 +5,8 @@
     3. inside a stratum those of lowest seed are kept, a uniform draw
 
 by="score" is CCS's stratified sampling (Zheng et al., ICLR 2023) without its cut-off.
+
+Differs from CCS's code as `ccs` does: nobody is lost where scores are negative or all equal.
 """
 
 from __future__ import annotations

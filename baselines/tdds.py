@@ -4,9 +4,10 @@
     R_k(i) = sqrt( sum_{e=k+1}^{k+J-1} (d_e - mean d)^2 )                window k = epochs k..k+J-1
     S(i)   = sum_{k=0}^{T-J} g (1-g)^{T-J-k} R_k(i)                      g: decay, so late windows count most
 
-The label is never used. d_e needs the logits of the epoch before, so this statistic is the method's own. The paper also
-weights the loss of the subset's training by the scores: the harness trains plainly. DUAL's copy of this method leaves
-out the softmax and never moves the window.
+The label is never used. d_e needs the logits of the epoch before, so this statistic is the method's own.
+
+Differs from the authors' training, which weights the loss of the subset by the scores: the harness trains plainly.
+Differs from DUAL's copy, which leaves out the softmax and never moves the window.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@
     balanced:  the same inside each class c, with k_c examples (DeepCore, Guo et al., 2022)
 
 Neither looks at a score: every method has to beat them.
+
+Differs from DeepCore's class-balanced draw, which rounds every class by itself, so that its subset may have a few
+examples more or fewer than k: here the classes' shares add up to k.
 """
 
 from __future__ import annotations
@@ -15,7 +18,14 @@ from prunebench import class_budgets
 
 
 def random_score(seeds: Tensor) -> Tensor:
-    """A uniform number per example, a function of its seed alone: (N,) int64 -> (N,) float64 in [0, 1)."""
+    """A uniform number per example, a function of its seed alone.
+
+    Args:
+        seeds: (N,) int64.
+
+    Returns:
+        (N,) float64 in [0, 1); neither end is hard.
+    """
     return seeds.to(torch.float64) / 2.0**63
 
 

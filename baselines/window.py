@@ -2,8 +2,10 @@
 
     S = ranks floor(w N) .. floor(w N) + k - 1        w: start; rank 0 is the hardest, or the easiest, example
 
-Data Diet's offset rule (order="easiest"), ELFS's double-end pruning (order="hardest", w = its cut-off). ELFS's slice is
-empty where the window ends at the last rank, Data Diet's is cut short: here k examples are always kept.
+Data Diet's offset rule (order="easiest"), ELFS's double-end pruning (order="hardest", w = its cut-off).
+
+Differs from ELFS's slice, which is empty where the window ends at the last rank, and from Data Diet's, which is cut
+short there: here k examples are always kept.
 """
 
 from __future__ import annotations

@@ -8,6 +8,10 @@ mode at the median.
 
 Draws are made in blocks of DRAWS, part of the definition of the stream of numbers. Time O(N * draws), 10 N^2 for
 N <= 100 000; memory: the embeddings once more and a few numbers per example.
+
+Differs from the authors by the encoder: theirs are CLIP and ResNet-18 side by side, here any, by default principal
+components of the pixels. Differs from the voxel51 port, which leaves out the random start where it runs in one process
+(``random_start=False``).
 """
 
 from __future__ import annotations

@@ -77,7 +77,9 @@ def _plan(**given: Any) -> Any:
 @cli.command()
 @click.option("--scorer", "scorers", multiple=True, metavar="SCORER", help="e.g. drd, or el2n(epoch=5) (repeats).")
 @click.option("--selector", "selectors", multiple=True, metavar="SELECTOR", help="e.g. bws (repeats).")
-@click.option("--method", "methods", multiple=True, metavar="METHOD", help="A paper's pair, beside the grid (repeats).")
+@click.option(
+    "--method", "methods", multiple=True, metavar="METHOD", help="A paper's pair beside the grid, or all (repeats)."
+)
 @click.option("--keep", type=Numbers(), default="0.05,0.2", show_default=True, help="Keep ratios.")
 @click.option("--score-seeds", type=int, default=1, show_default=True, help="Independent scorings.")
 @data_options
@@ -177,12 +179,13 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
 @cli.command()
 @click.argument("what", required=False)
 @click.option("--bibtex", is_flag=True, help="Print the citation.")
+@click.option("--markdown", is_flag=True, help="Print the method card as Markdown.")
 @as_json
-def ls(what: str | None, bibtex: bool, as_json: bool) -> None:
-    """List scorers, selectors and data sets, or show one (`ls drd`, `ls selector:moderate`)."""
+def ls(what: str | None, bibtex: bool, markdown: bool, as_json: bool) -> None:
+    """List scorers, selectors, methods or datasets, or show one (`ls drd`, `ls selector:moderate`)."""
     from . import listing
 
-    listing.show(what, bibtex, as_json)
+    listing.show(what, bibtex, as_json, markdown)
 
 
 @cli.command()

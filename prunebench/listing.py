@@ -8,48 +8,36 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from .card_formats import as_markdown, as_text, short
+from .cards import card_of, needs
 from .errors import UserError
 from .methods import Entry, Method
-from .registry import installed
+from .presets import Preset, offered
+from .registry import CORE, Registry, installed
 from .spec import near, write
 
 KINDS = ("scorer", "selector", "dataset")
-NEEDS = {  # input -> what people call it
-    "labels": "labels",
-    "history": "training",
-    "features": "trained features",
-    "network": "trained network",
-    "embeddings": "embeddings",
-    "neighbours": "neighbours",
-    "score": "other scores",
-    "observe": "own trainings",
-    "judge": "trial trainings",
-    "stored": "own model",
-    "images": "pictures",
-    "inner": "a selector",
-}
+WIDTH = 100  # columns at most
 
 
-def show(what: str | None, bibtex: bool, as_json: bool) -> None:
-    """All kinds, one kind, or one entry.
+def show(what: str | None, bibtex: bool, as_json: bool, markdown: bool = False) -> None:
+    """All kinds, one kind, the named methods, or one entry.
 
     Raises:
         UserError: nothing bears that name.
     """
     registry = installed()
+    if what == "methods":
+        _methods(offered(registry), as_json)
+        return
     kinds = {"scorers": ("scorer",), "selectors": ("selector",), "datasets": ("dataset",), None: KINDS}.get(what)
     if kinds is None:
-        found = entries_named(str(what))
-        if as_json:
-            click.echo(json.dumps([told(entry) for entry in found], indent=1))
-        else:
-            for entry in found:
-                _card(entry, bibtex)
+        _one(str(what), bibtex, as_json, markdown)
         return
     if as_json:
         click.echo(json.dumps({f"{k}s": [told(e) for e in registry.entries[k].values()] for k in kinds}, indent=1))
@@ -59,8 +47,71 @@ def show(what: str | None, bibtex: bool, as_json: bool) -> None:
     problems = [p for p in registry.plugins if p.problem]
     if problems:
         click.echo(f"{len(problems)} plugins could not be loaded: see `prunebench plugins --problems`")
-    if not any(e.record.name == "drd" for e in registry.entries["scorer"].values()) and "scorer" in kinds:
+    if "scorer" in kinds or "selector" in kinds:
+        click.echo("prunebench ls NAME shows one with its definition; prunebench ls methods shows papers' pairs")
+        _drd_missing(registry)
+
+
+def _drd_missing(registry: Registry) -> None:
+    if not any(e.record.name == "drd" for e in registry.entries["scorer"].values()):
         click.echo("drd is a package of its own: pip install prunebench-drd (in a clone: pip install -e plugins/drd)")
+
+
+def _one(what: str, bibtex: bool, as_json: bool, markdown: bool) -> None:
+    registry = installed()
+    presets = offered(registry)
+    if what in presets and what not in {e.record.name for kind in KINDS for e in registry.entries[kind].values()}:
+        _methods({what: presets[what]}, as_json)
+        return
+    found = entries_named(what)
+    if as_json:
+        click.echo(json.dumps([told(entry) for entry in found], indent=1))
+        return
+    if bibtex:
+        cited = dict.fromkeys(getattr(entry.record, "bibtex", "") or "no citation is recorded" for entry in found)
+        click.echo(printable("\n".join(cited)))
+        return
+    methods = [card_of(entry) for entry in found if entry.kind != "dataset"]
+    if markdown:
+        click.echo(printable(as_markdown(methods)) if methods else "a data set has no card", nl=not methods)
+        return
+    for entry in found:
+        if entry.kind == "dataset":
+            click.echo(printable(_dataset(entry)))
+    if methods:
+        click.echo(printable(as_text(methods, _width())))
+
+
+def _width() -> int:
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
+def _methods(presets: Mapping[str, Preset], as_json: bool) -> None:
+    """The named methods: which pair each stands for, up to which keep ratio, and where its options come from."""
+    if as_json:
+        keys = ("up_to", "scorer", "selector")
+        rows = [
+            {"method": name, "values": preset.values, **dict(zip(keys, step, strict=True))}
+            for name, preset in presets.items()
+            for step in _steps(preset)
+        ]
+        click.echo(json.dumps(rows, indent=1))
+        return
+    shown = []
+    for name, preset in presets.items():
+        pairs = [f"{scorer} x {selector}" if scorer else selector for _, scorer, selector in _steps(preset)]
+        for (limit, *_), pair in zip(preset.up_to, pairs, strict=False):
+            shown.append((name, f"{pair} to keep {limit:g}", preset.values))
+        shown.append(("", f"{pairs[-1]} above", "") if preset.up_to else (name, pairs[-1], preset.values))
+    _print("methods", ("method", "scorer x selector", "values of the options"), shown)
+    click.echo("prunebench run --method NAME runs one, --method all every one of them.")
+    if {"dual", "tdds"} & set(presets):
+        click.echo("dual, and tdds up to keep 0.1, count 30 epochs: on digits add --reference-epochs 30.")
+    _drd_missing(installed())
+
+
+def _steps(preset: Preset) -> list[tuple[float, str | None, str]]:
+    return [*preset.up_to, (1.0, preset.scorer, preset.selector)]
 
 
 def entries_named(name: str, kinds: Sequence[str] = KINDS) -> list[Entry]:
@@ -98,41 +149,50 @@ def told(entry: Entry) -> dict[str, Any]:
     return row | ({"hard": entry.record.hard} if entry.kind == "scorer" else {"ranks": entry.record.ranks})
 
 
-def needs(entry: Entry) -> str:
-    """For people: what a method is given that costs something or tells something."""
-    return ", ".join(NEEDS[name] for name in entry.call_signature().inputs if name in NEEDS) or "nothing"
-
-
 def _summary(doc: str) -> str:
     return " ".join(doc.split("\n\n")[0].split())
 
 
 def _table(kind: str, entries: list[Entry]) -> None:
+    columns = {
+        "scorer": ("name", "hard is", "needs", "label-free", "paper"),
+        "selector": ("name", "ranks", "needs", "label-free", "paper"),
+        "dataset": ("name", "expects"),
+    }[kind]
+    entries = sorted(entries, key=lambda entry: entry.record.name)
+    names = [entry.record.name for entry in entries]
+    _print(f"{kind}s", columns, [_row(entry, names.count(entry.record.name) == 1) for entry in entries])
+    others: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.plugin.distribution != CORE:
+            others.setdefault(f"{entry.plugin.distribution} {entry.plugin.version}", []).append(entry.record.name)
+    for package, offers in others.items():
+        click.echo(printable(f"from {package}: {', '.join(offers)}\n"))
+
+
+def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{kind}s", title_justify="left", box=None, pad_edge=False)
-    columns = {
-        "scorer": ("name", "hard is", "needs", "label-free", "paper", "package"),
-        "selector": ("name", "ranks", "needs", "label-free", "paper", "package"),
-        "dataset": ("name", "expects", "package"),
-    }[kind]
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
-    for entry in sorted(entries, key=lambda e: e.record.name):
-        table.add_row(*(Text(printable(cell)) for cell in _row(kind, entry)))
-    Console(width=100, soft_wrap=False).print(table)
+        wide = {"paper": 16, "needs": 16}.get(column)  # an arXiv number stays in one line
+        table.add_column(column, overflow="fold", no_wrap=column in ("name", "method"), min_width=wide)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    Console(width=_width(), soft_wrap=False).print(table)
     click.echo()
 
 
-def _row(kind: str, entry: Entry) -> tuple[str, ...]:
-    record, package = entry.record, f"{entry.plugin.distribution} {entry.plugin.version}"
-    if kind == "dataset":
-        return record.name, record.expects, package
+def _row(entry: Entry, unique: bool) -> tuple[str, ...]:
+    record = entry.record
+    name = record.name if unique else entry.key
+    if entry.kind == "dataset":
+        return name, record.expects
     label_free = Method(entry, entry.call_signature().options).label_free
-    way = record.hard if kind == "scorer" else record.ranks
-    return record.name, way, needs(entry), label_free, record.paper, package
+    way = record.hard if entry.kind == "scorer" else record.ranks
+    return name, way, needs(entry), label_free, short(record.paper)
 
 
 def printable(text: str) -> str:
@@ -140,20 +200,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in str(text))
 
 
-def _card(entry: Entry, bibtex: bool) -> None:
-    if bibtex:
-        click.echo(printable(getattr(entry.record, "bibtex", "") or "no citation is recorded"))
-        return
+def _dataset(entry: Entry) -> str:
     row = told(entry)
-    click.echo(f"{entry.kind} {row['key']} ({entry.plugin.version})")
-    click.echo(f"  text: {write(row['name'], row['options'])}")
-    for name in ("hard", "ranks", "needs", "label_free", "definition", "paper", "expects"):
-        if name in row:
-            value = ", ".join(row[name]) if isinstance(row[name], list) else row[name]
-            click.echo(f"  {name.replace('_', '-')}: {printable(value)}")
+    lines = [f"dataset {row['key']} ({row['version']})", f"  text: {write(row['name'], row['options'])}"]
+    lines += [f"  expects: {row['expects']}"]
     doc = entry.call_signature().doc
-    if doc:
-        click.echo("\n" + "\n".join(f"  {line}" for line in printable(doc).splitlines()) + "\n")
+    return "\n".join([*lines, "", *(f"  {line}".rstrip() for line in doc.splitlines()), ""])
 
 
 def show_plugins(name: str | None, problems: bool, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -21,7 +21,7 @@ from .errors import CellError, PrunebenchError, StoreError, UserError
 from .evidence import Evidence
 from .harness import Harness, Progress, device_named, silent
 from .models import build, canonical
-from .presets import preset
+from .presets import chosen
 from .recipes import recipe
 from .reference import refuse_epochs_beyond
 from .scoring import ask, score
@@ -42,7 +42,7 @@ class Plan:
 
     scorers: tuple[str, ...] = ()
     selectors: tuple[str, ...] = ()  # the grid is scorers x selectors
-    methods: tuple[str, ...] = ()  # presets, beside the grid
+    methods: tuple[str, ...] = ()  # presets, or "all", beside the grid
     dataset: str = "digits"
     data_root: str = "data"
     image_size: int | None = None
@@ -297,12 +297,15 @@ def _needs_no_scorer(plan: Plan) -> bool:
     )
 
 
-def pairs(plan: Plan) -> list[tuple[str | None, str]]:
-    """(scorer, selector) texts: the baselines, the grid, the presets; each once."""
+def pairs(plan: Plan, keeps: Sequence[float] | None = None) -> list[tuple[str | None, str]]:
+    """(scorer, selector) texts at some keep ratios (default: the plan's): the baselines, the grid, the presets.
+
+    Each stands once; a preset may be another pair at another keep ratio.
+    """
     registry, found = plugins.installed(), list[tuple[str | None, str]](BASELINES)
     asked: list[tuple[str | None, str]] = [
         *product(plan.scorers or (None,), plan.selectors),
-        *map(preset, plan.methods),
+        *(preset.at(keep) for preset in chosen(plan.methods, registry, plan.track) for keep in keeps or plan.keep),
     ]
     for scorer, selector in asked:
         method = registry.method("selector", selector)
@@ -315,10 +318,11 @@ def pairs(plan: Plan) -> list[tuple[str | None, str]]:
 
 def cells(plan: Plan, harness: Harness) -> list[Cell]:
     """All cells, baselines first; with ``shard`` (i, n) those of rank i modulo n in the order of their ids."""
-    found = []
+    found, at = [], {keep: pairs(plan, (keep,)) for keep in plan.keep}
     for (scorer, selector), model in product(pairs(plan), plan.models):
         for keep in (1.0,) if selector == "full" else plan.keep:
-            found += [Cell(scorer, selector, keep, model, seed) for seed in range(plan.seeds)]
+            if selector == "full" or (scorer, selector) in at[keep]:
+                found += [Cell(scorer, selector, keep, model, seed) for seed in range(plan.seeds)]
     if plan.shard is None:
         return found
     i, n = plan.shard

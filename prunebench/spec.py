@@ -159,6 +159,19 @@ def signature_of(fn: Callable[..., Any] | str) -> Signature | None:
     return None if node is None else _from_ast(node)
 
 
+def module_doc(fn: Callable[..., Any] | str) -> str:
+    """What the module of a method says of it: of a lazy reference by reading the file, without importing it.
+
+    Raises:
+        LookupError: there is no such module.
+    """
+    if callable(fn):
+        module = inspect.getmodule(fn)
+        return (inspect.getdoc(module) if module else "") or ""
+    path = source_of(fn.partition(":")[0])
+    return ast.get_docstring(_parsed(path)) or "" if path.suffix == ".py" else ""
+
+
 def resolve(fn: Callable[..., Any] | str) -> Callable[..., Any]:
     """The callable itself; a lazy reference is imported now.
 
@@ -193,8 +206,12 @@ def source_of(module: str) -> Path:
 def _definitions(path: Path) -> dict[str, ast.FunctionDef]:
     if path.suffix != ".py":
         return {}
-    body = ast.parse(path.read_text(encoding="utf-8"), filename=str(path)).body
-    return {node.name: node for node in body if isinstance(node, ast.FunctionDef)}
+    return {node.name: node for node in _parsed(path).body if isinstance(node, ast.FunctionDef)}
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 def _from_ast(node: ast.FunctionDef) -> Signature:

@@ -76,6 +76,7 @@ def test_the_grids_of_the_paper_and_of_drd(golden, ratio):
         )
 
 
+@pytest.mark.proves("bws", "closed form")
 def test_windows_by_hand():
     first, stop = windows(np.array([10, 5, 1, 0]), 8, np.array([0.0, 0.05, 0.15, 0.5]))
     assert (stop - first).tolist() == [[4, 3, 1, 0]] * 4
@@ -95,6 +96,7 @@ def test_the_easier_half_is_the_same_from_both_ends():
         assert half.tolist() == [False, True, False, True, True]
 
 
+@pytest.mark.proves("bws", "property")
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any),
@@ -109,6 +111,7 @@ def test_every_window_has_every_classs_budget_and_moves_one_way(counts, keep, st
     assert (first[0] == 0).all() and (stop <= counts).all() and (np.diff(first, axis=0) >= 0).all()
 
 
+@pytest.mark.proves("bws", "golden")
 @pytest.mark.parametrize(("features", "ratio"), CASES)
 def test_members_of_the_released_code(golden, features, ratio):
     starts = golden[f"{features}_r{ratio}__starts"]
@@ -169,6 +172,7 @@ def test_one_pass_gives_the_moments_of_every_window(golden, monkeypatch):
         np.testing.assert_allclose(cross[w], x.T @ np.eye(4)[labels[window]], rtol=1e-12, atol=1e-11)
 
 
+@pytest.mark.proves("bws", "golden")
 @pytest.mark.parametrize(("features", "ratio"), CASES)
 def test_weights_are_the_dual_solution_and_the_released_codes(golden, features, ratio):
     """d150 has windows of fewer examples than features, where the reference takes the dual form."""
@@ -182,6 +186,7 @@ def test_weights_are_the_dual_solution_and_the_released_codes(golden, features, 
     np.testing.assert_allclose(weights[-1].T, golden[f"{name}__W_last"], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.proves("bws", "golden")
 @pytest.mark.parametrize(("features", "ratio"), CASES)
 def test_accuracies_and_best_window_of_the_released_code(golden, features, ratio):
     name = f"{features}_r{ratio}"
@@ -223,6 +228,7 @@ def whole(golden, **options):
     return bws(hardness, labels, budget, *given_names, generator(), **options), calls
 
 
+@pytest.mark.proves("bws", "closed form")
 def test_the_whole_selection_against_a_plain_loop(golden):
     chosen, calls = whole(golden)
     h, labels, measure = golden["features_d12"], golden["labels"], golden["measure"]

@@ -67,6 +67,7 @@ def test_the_cut_takes_the_lowest_margins_and_nothing_else():
     assert uncut(margin_hardness, 0).tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.proves("ccs", "closed form")
 def test_a_whole_selection_by_hand():
     hardness = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 6.0, 10.0, 9.9])
     margin = torch.tensor([9.0, 9, 9, 9, 9, 9, 9, -1])  # the last one looks mislabelled
@@ -145,6 +146,7 @@ def test_the_allocator_on_the_reference_inputs(golden):
         assert pairs(counts, ours) == pairs(counts, theirs[:length]) == pairs(counts, d2[:length])
 
 
+@pytest.mark.proves("ccs", "golden")
 @pytest.mark.parametrize("name", CASES)
 def test_the_cut_of_the_reference(golden, name):
     g = case(golden, name)
@@ -153,6 +155,7 @@ def test_the_cut_of_the_reference(golden, name):
     assert len(g["score"]) - len(left) == g["n_cut"]
 
 
+@pytest.mark.proves("ccs", "golden")
 @pytest.mark.parametrize("name", CASES)
 def test_strata_in_the_references_rounding(golden, name):
     g = case(golden, name)
@@ -160,6 +163,7 @@ def test_strata_in_the_references_rounding(golden, name):
     assert strata_of(kept, 50, rounding="reference").tolist() == g["stratum_of_kept"].tolist()
 
 
+@pytest.mark.proves("ccs", "golden")
 @pytest.mark.parametrize("name", CASES)
 def test_budgets_of_the_references_strata(golden, name):
     g = case(golden, name)
@@ -201,6 +205,7 @@ def test_strata_at_the_edges_of_float64(scores):
     assert groups[0] == 0 and groups[2] == 49 and bool((groups.diff() >= 0).all())
 
 
+@pytest.mark.proves("ccs", "golden")
 @pytest.mark.parametrize("name", [c for c in CASES if c not in ("over_budget_r80_b40",)])
 def test_whole_selections_have_the_size_and_cut_of_the_reference(golden, name):
     g = case(golden, name)

@@ -69,6 +69,9 @@ def seeds_of(examples: int, seed: int = 0) -> torch.Tensor:
 # by hand
 
 
+@pytest.mark.proves("correctness", "closed form")
+@pytest.mark.proves("first_learned", "closed form")
+@pytest.mark.proves("presentations_to_learn", "closed form")
 def test_counts_of_right_and_wrong_presentations():
     history = torch.tensor([[[0, 1, 1, 0], [1, 1, 0, 0], [0, 1, 0, 0], [1, 1, 1, 0]]]).float()  # (1, 4, 4)
     assert correctness(history).tolist() == [2, 4, 2, 0]
@@ -80,6 +83,9 @@ def test_counts_of_right_and_wrong_presentations():
     assert presentations_to_learn(two).tolist() == [1.5, 0, 1.5, 2]
 
 
+@pytest.mark.proves("entropy", "closed form")
+@pytest.mark.proves("margin", "closed form")
+@pytest.mark.proves("loss", "closed form")
 @pytest.mark.parametrize("scorer", [entropy, margin, loss])
 def test_one_epoch_averaged_over_runs(scorer):
     history = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
@@ -90,6 +96,7 @@ def test_one_epoch_averaged_over_runs(scorer):
             scorer(history, epoch=epoch)
 
 
+@pytest.mark.proves("least_confidence", "closed form")
 def test_least_confidence_finds_the_largest_probability_whoever_leads():
     p = torch.tensor([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1], [0.6, 0.3, 0.1], [0.4, 0.4, 0.2]])
     history = probabilities(p.log()[None], torch.tensor([0, 1, 2, 1]))
@@ -98,6 +105,9 @@ def test_least_confidence_finds_the_largest_probability_whoever_leads():
         least_confidence(history, epoch=2)
 
 
+@pytest.mark.proves("dyn_unc", "closed form")
+@pytest.mark.proves("dual", "closed form")
+@pytest.mark.proves("confidence", "closed form")
 def test_windows_by_hand():
     history = torch.tensor([0.0, 1.0, 1.0, 0.5]).reshape(1, 4, 1)
     first, second, third = 0.5**0.5, 0.0, 0.125**0.5  # standard deviations over J - 1 = 1
@@ -151,6 +161,11 @@ def test_an_examples_number_does_not_depend_on_its_place(name, examples):
     assert torch.equal(history, before)
 
 
+@pytest.mark.proves("correctness", "property")
+@pytest.mark.proves("confidence", "property")
+@pytest.mark.proves("loss", "property")
+@pytest.mark.proves("first_learned", "property")
+@pytest.mark.proves("presentations_to_learn", "property")
 @pytest.mark.parametrize("name", ["correctness", "confidence", "loss", "first_learned", "presentations_to_learn"])
 def test_mislabelled_examples_are_hard(name):
     """Ten clean examples that are learned early, ten mislabelled ones that hardly are."""
@@ -173,6 +188,9 @@ def test_recorded_logits_are_enough(name):
 # the reference implementations
 
 
+@pytest.mark.proves("first_learned", "golden")
+@pytest.mark.proves("presentations_to_learn", "golden")
+@pytest.mark.proves("correctness", "golden")
 def test_toneva_and_ccs_counts(dynamics):
     history = watch("correct", dynamics["logits"], dynamics["labels"])
     theirs, epochs = dynamics["toneva_first_learned"], history.shape[1]
@@ -183,6 +201,8 @@ def test_toneva_and_ccs_counts(dynamics):
     assert torch.equal(correctness(history[:, -1:]).int(), dynamics["ccs_last_correctness"])
 
 
+@pytest.mark.proves("entropy", "golden")
+@pytest.mark.proves("loss", "golden")
 def test_ccs_entropy_and_loss_of_the_last_epoch(dynamics):
     for scorer, name in ((entropy, "entropy"), (loss, "loss")):
         values = scorer(watch(name, dynamics["logits"], dynamics["labels"]))
@@ -200,6 +220,9 @@ def uncertain(z, name):
     }[name]()
 
 
+@pytest.mark.proves("entropy", "golden")
+@pytest.mark.proves("margin", "golden")
+@pytest.mark.proves("least_confidence", "golden")
 def test_deepcore_scores(uncertainty):
     z = uncertainty
     np.testing.assert_allclose(-uncertain(z, "Entropy"), z["Entropy__score"], rtol=1e-5, atol=1e-5)
@@ -209,6 +232,8 @@ def test_deepcore_scores(uncertainty):
     assert not torch.equal(ours.argsort(), z["LeastConfidence__score"].argsort())  # DeepCore ranks raw logits
 
 
+@pytest.mark.proves("entropy", "golden")
+@pytest.mark.proves("margin", "golden")
 @pytest.mark.parametrize("name", ["Entropy", "Margin"])
 @pytest.mark.parametrize("percent", [10, 33])
 def test_the_most_uncertain_are_kept_and_not_deepcores_most_confident(uncertainty, name, percent):
@@ -229,6 +254,7 @@ def test_least_confidence_keeps_no_example_of_deepcores_most_confident(uncertain
     assert set(kept.tolist()).isdisjoint(uncertainty["LeastConfidence_f10_bal0__indices_ref"].tolist())
 
 
+@pytest.mark.proves("tdds", "golden")
 @pytest.mark.parametrize("case", range(4))
 def test_tdds_as_published(case):
     z = arrays("tdds")
@@ -243,6 +269,7 @@ def test_tdds_as_published(case):
         assert set(values.argsort(descending=True)[: len(kept)].tolist()) == set(kept.tolist())
 
 
+@pytest.mark.proves("tdds", "property")
 def test_tdds_moves_its_window_and_takes_probabilities():
     """DUAL's copy never moves the window and takes raw logits: later epochs and a shift of all logits tell."""
     logits = arrays("tdds")["logits"]
@@ -253,6 +280,8 @@ def test_tdds_moves_its_window_and_takes_probabilities():
     assert values[0] < 1e-6  # row 0 never changes
 
 
+@pytest.mark.proves("dual", "closed form")
+@pytest.mark.proves("dyn_unc", "closed form")
 def test_dual_and_dyn_unc_equal_the_plain_loop(dynamics):
     """The authors' formula written out with torch's own moments (their factor 10 left out)."""
     p = watch("true_probability", dynamics["logits"], dynamics["labels"])
@@ -288,6 +317,9 @@ SELECTORS = {
 }
 
 
+@pytest.mark.proves("window", "property")
+@pytest.mark.proves("stratified", "property")
+@pytest.mark.proves("beta", "property")
 @pytest.mark.parametrize("name", SELECTORS)
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), examples=st.integers(1, 60), tied=st.booleans(), data=st.data())
@@ -307,6 +339,7 @@ def test_exactly_k_distinct_whatever_the_order(name, seed, examples, tied, data)
     assert all(torch.equal(a, b) for a, b in zip((hardness, seeds, mean), before, strict=True))
 
 
+@pytest.mark.proves("window", "golden")
 def test_window_is_data_diets_offset_and_never_cut_short():
     z = arrays("subset_rules")
     scores, seeds = z["scores"].double(), seeds_of(60)
@@ -323,6 +356,7 @@ def test_window_is_data_diets_offset_and_never_cut_short():
         assert sorted(from_easy.tolist()) == sorted(easiest(scores, size).tolist())
 
 
+@pytest.mark.proves("window", "golden")
 def test_window_is_elfs_double_end_also_where_the_authors_slice_is_empty():
     z = arrays("elfs_selection")
     hardness, seeds, empty = -z["accumulated_margin"].double(), seeds_of(200), 0
@@ -344,6 +378,7 @@ def test_window_refuses_what_does_not_fit(options):
         window(torch.arange(10.0), seeds_of(10), 3, **options)
 
 
+@pytest.mark.proves("stratified", "property")
 def test_strata_by_rank_are_equal_and_all_represented():
     hardness = torch.from_numpy(np.random.default_rng(0).exponential(size=1003))
     groups = rank_strata(hardness, seeds_of(1003), 50)
@@ -363,6 +398,7 @@ def test_stratified_draws_every_example_of_a_stratum_alike(by):
     assert stats.chisquare(times.numpy()).pvalue > 1e-4
 
 
+@pytest.mark.proves("stratified", "golden")
 def test_stratified_by_score_has_the_budgets_of_ccs():
     """The strata themselves are CCS's (test_baselines_ccs), so each example's stratum stands in for its score."""
     with np.load(GOLDEN / "ccs_selection.npz", allow_pickle=False) as z:
@@ -396,6 +432,7 @@ def test_stratified_refuses_unknown_options(options):
         stratified(torch.arange(9.0), seeds_of(9), 3, **options)
 
 
+@pytest.mark.proves("beta", "closed form")
 def test_beta_density_is_scipys_up_to_a_constant():
     p = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
     for anchor, pruned in ((0.3, 0.9), (0.5, 0.3), (0.9, 0.99)):
@@ -423,6 +460,7 @@ def test_beta_takes_its_anchor_from_the_highest_scores():
     assert chosen.details["anchor_mean"] == pytest.approx(mean[20:30].mean().item())
 
 
+@pytest.mark.proves("beta", "closed form")
 def test_weighted_draw_has_the_distribution_of_a_draw_one_after_another():
     weight = torch.tensor([4.0, 3.0, 2.0, 1.0, 0.0], dtype=torch.float64)
     p = weight.numpy() / 10

@@ -60,6 +60,7 @@ def graph():
 # k-Center and herding
 
 
+@pytest.mark.proves("selector:kcenter", "golden")
 @pytest.mark.parametrize("seed", [0, 7])
 def test_kcenter_is_deepcores(geometry, seed):
     order = geometry[f"kcenter_seed{seed}__order"]
@@ -91,6 +92,7 @@ def test_kcenter_in_each_class_also_with_a_budget_of_one_where_deepcore_fails(ge
     assert sorted(labels[inside].tolist()) == [0, 1, 2, 3]
 
 
+@pytest.mark.proves("selector:herding", "golden")
 def test_herding_takes_the_nearest_and_deepcores_the_farthest(geometry):
     h = torch.from_numpy(geometry["features"])
     assert herd(h, 15).tolist() == geometry["herding_intended_argmin_rederived__order"].tolist()
@@ -109,6 +111,8 @@ def test_herding_in_each_class_as_deepcore_ships_it(geometry, percent):
     assert sorted(kept) == geometry[f"herding_deepcore_balanced_f{percent}__indices"].tolist()
 
 
+@pytest.mark.proves("scorer:kcenter", "property")
+@pytest.mark.proves("scorer:herding", "property")
 def test_the_orders_as_scores_keep_what_the_selectors_keep(geometry):
     h, seeds = torch.from_numpy(geometry["features"]), torch.randperm(45, generator=generator())
     for place, selector in ((kcenter_place, kcenter), (herding_place, herding)):
@@ -120,6 +124,7 @@ def test_the_orders_as_scores_keep_what_the_selectors_keep(geometry):
 # submodular
 
 
+@pytest.mark.proves("facility_location", "golden")
 @pytest.mark.parametrize("candidates", [1, 5, 64])
 def test_facility_location_is_deepcores_whatever_the_block(gradients, candidates):
     unit = unit_rows(torch.from_numpy(gradients["lastlayer_gradients"]))
@@ -128,12 +133,15 @@ def test_facility_location_is_deepcores_whatever_the_block(gradients, candidates
         assert lazy_greedy(unit, 9, candidates).tolist() == theirs
 
 
+@pytest.mark.proves("graph_cut", "golden")
 def test_graph_cut_is_deepcores(gradients):
     unit = unit_rows(torch.from_numpy(gradients["lastlayer_gradients"]))
     for way in ("Naive", "Lazy"):
         assert cut_greedy(unit, 9).tolist() == gradients[f"GraphCut_{way}Greedy__order"].tolist()
 
 
+@pytest.mark.proves("facility_location", "closed form")
+@pytest.mark.proves("graph_cut", "closed form")
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**31), examples=st.integers(1, 30), ratio=st.floats(0.05, 1))
 def test_both_greedies_are_those_of_the_whole_matrix(seed, examples, ratio):
@@ -165,6 +173,7 @@ def run_d2(s: np.ndarray, h: np.ndarray, budget: int, **options) -> list[int]:
     return found.tolist()
 
 
+@pytest.mark.proves("d2", "golden")
 @pytest.mark.parametrize("name", ["forgetting", "cont"])
 @pytest.mark.parametrize(
     ("k", "gamma", "message", "reverse"),
@@ -181,6 +190,7 @@ def test_d2_with_the_codes_kernel(graph, name, k, gamma, message, reverse):
     assert run_d2(s, graph["features"], 30, **options) == graph[f"{config}__order"].tolist()
 
 
+@pytest.mark.proves("d2", "golden")
 @pytest.mark.parametrize("name", ["forgetting", "cont"])
 def test_d2s_edges_are_the_codes(graph, name):
     distances, indices = nearest(torch.from_numpy(graph["features"]), 5, None)
@@ -190,6 +200,7 @@ def test_d2s_edges_are_the_codes(graph, name):
     np.testing.assert_allclose(ours, graph[f"{name}_k5__connect"], rtol=1e-5)
 
 
+@pytest.mark.proves("d2", "closed form")
 def test_d2_with_the_papers_kernel_is_the_default(graph):
     s, name = graph["cont_score"], "paper_rederived_k5_gf1_gr0.1"
     distances, indices = nearest(torch.from_numpy(graph["features"]), 5, None)
@@ -208,6 +219,8 @@ def test_d2_directed_is_the_codes_branch_for_precomputed_neighbours(graph):
     assert run_d2(s, graph["features"], 30, kernel="code", graph="directed") == graph[f"{name}__order"].tolist()
 
 
+@pytest.mark.proves("d2", "golden")
+@pytest.mark.proves("per_class", "golden")
 @pytest.mark.parametrize("name", ["forgetting", "cont"])
 @pytest.mark.parametrize("percent", [20, 41])
 def test_d2s_class_mode_is_per_class_with_equal_quotas(graph, name, percent):
@@ -246,6 +259,7 @@ def test_d2_cuts_the_lowest_margins_first_and_tells_where_too_few_are_left(graph
 # ZCore and prototypes
 
 
+@pytest.mark.proves("zcore", "golden")
 def test_zcore_is_the_ports_on_the_same_stream():
     z = golden("zcore")
     raw = raw_scores(z["embeddings"], int(z["n_samples"]), 1000, 4.0, np.random.default_rng(int(z["seed"])))
@@ -253,6 +267,7 @@ def test_zcore_is_the_ports_on_the_same_stream():
     np.testing.assert_allclose((raw - raw.min()) / np.ptp(raw), z["normalised"], atol=1e-5)
 
 
+@pytest.mark.proves("zcore", "golden")
 def test_zcore_is_the_ports_on_average():
     z = golden("zcore")
     e, seeds = torch.from_numpy(z["embeddings"]), torch.arange(60)
@@ -271,6 +286,7 @@ def test_zcore_of_few_or_equal_embeddings_is_finite(examples):
         zcore(lambda name: e[:, :1], torch.arange(examples), generator())
 
 
+@pytest.mark.proves("prototypicality", "closed form")
 def test_prototypicality_finds_the_clusters_and_measures_to_the_nearest():
     rng = np.random.default_rng(0)
     centres = np.array([[9.0, 0, 0], [0, 9, 0], [0, 0, 9]])
@@ -296,6 +312,7 @@ def test_kmeans_of_fewer_distinct_examples_than_clusters():
 # class quotas and mixtures
 
 
+@pytest.mark.proves("class_quota", "property")
 @settings(max_examples=150, deadline=None)
 @given(
     counts=st.lists(st.integers(0, 30), min_size=1, max_size=8),
@@ -311,6 +328,7 @@ def test_class_quotas_fill_the_budget_and_no_class_twice(counts, seed, ratio, ea
     assert found.sum() == budget and (found >= 0).all() and (found <= counts).all()
 
 
+@pytest.mark.proves("class_quota", "closed form")
 def test_class_quotas_by_hand():
     assert quotas(np.array([100, 100, 100]), np.array([0.1, 0.2, 0.3]), 60).tolist() == [10, 20, 30]
     assert quotas(np.array([100, 100, 20]), np.array([0.1, 0.1, 0.8]), 120).tolist() == [50, 50, 20]  # 20 is all
@@ -325,6 +343,7 @@ def test_recall_of_a_class_that_nobody_asked_about_is_that_of_all():
     assert missed(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, 1]), 3, 1.0)[1][:2].tolist() == [0.5, 0.25]
 
 
+@pytest.mark.proves("class_quota", "property")
 def test_class_quota_trains_without_the_held_out_and_asks_about_them_only():
     labels = torch.arange(40) % 2
     held_out = torch.arange(40) >= 20
@@ -356,6 +375,7 @@ def test_class_quota_trains_without_the_held_out_and_asks_about_them_only():
         class_quota(images, labels, torch.zeros(40).bool(), observe, torch.device("cpu"), 10, generator())
 
 
+@pytest.mark.proves("mix_random", "property")
 @settings(max_examples=60, deadline=None)
 @given(examples=st.integers(1, 40), ratio=st.floats(0.01, 1), share=st.floats(0, 1), seed=st.integers(0, 99))
 def test_a_mixture_keeps_the_inner_part_and_weighs_to_the_whole_set(examples, ratio, share, seed):
@@ -374,6 +394,7 @@ def test_a_mixture_keeps_the_inner_part_and_weighs_to_the_whole_set(examples, ra
     assert mix_random(torch.arange(examples), inner, budget, generator(seed), calibration="none").weights is None
 
 
+@pytest.mark.proves("mix_random", "property")
 def test_the_random_part_of_a_mixture_is_uniform_over_the_rest():
     taken = torch.zeros(10)
     for seed in range(1000):
@@ -399,6 +420,11 @@ def run_method(name: str, h: torch.Tensor, s: torch.Tensor, seeds: torch.Tensor,
 SELECTORS = ("kcenter", "herding", "facility_location", "graph_cut", "d2")
 
 
+@pytest.mark.proves("selector:kcenter", "property")
+@pytest.mark.proves("selector:herding", "property")
+@pytest.mark.proves("facility_location", "property")
+@pytest.mark.proves("graph_cut", "property")
+@pytest.mark.proves("d2", "property")
 @pytest.mark.parametrize("name", SELECTORS)
 @settings(max_examples=30, deadline=None)
 @given(
@@ -424,6 +450,10 @@ def test_every_selector_keeps_k_and_does_not_see_the_order(name, seed, examples,
     assert moved[again].tolist() == chosen.tolist()
 
 
+@pytest.mark.proves("scorer:kcenter", "property")
+@pytest.mark.proves("scorer:herding", "property")
+@pytest.mark.proves("prototypicality", "property")
+@pytest.mark.proves("zcore", "property")
 @pytest.mark.parametrize("name", ["kcenter", "herding", "prototypicality", "zcore"])
 @pytest.mark.parametrize("examples", [1, 7, 40])
 def test_an_examples_score_does_not_depend_on_its_place(name, examples):

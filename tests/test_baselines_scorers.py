@@ -32,6 +32,7 @@ def watch(name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor
 # by hand
 
 
+@pytest.mark.proves("forgetting", "closed form")
 def test_forgetting_counts_the_transitions_from_right_to_wrong():
     history = torch.tensor([[[0, 1, 1, 1, 0], [1, 1, 0, 1, 0], [0, 1, 0, 0, 0], [1, 1, 0, 1, 0]]]).float()
     assert forgetting(history).tolist() == [1, 0, 1, 1, 4]  # the last one is never learned: E = 4
@@ -50,6 +51,7 @@ def test_forgetting_refuses_an_unknown_rule():
         forgetting(torch.zeros(1, 2, 3), never_learned="inf")
 
 
+@pytest.mark.proves("el2n", "closed form")
 def test_el2n_is_the_mean_over_runs_after_that_many_finished_epochs():
     history = torch.tensor([[[0.0, 1.0], [0.5, 0.25]], [[9.0, 9.0], [1.5, 0.75]]])  # (2, 2, 2)
     assert el2n(history, epoch=2).tolist() == [1.0, 0.5]
@@ -67,6 +69,8 @@ def test_el2n_does_not_pass_one_run_off_as_ten():
         el2n(torch.zeros(1, 10, 4), runs=10)
 
 
+@pytest.mark.proves("aum", "closed form")
+@pytest.mark.proves("accumulated_margin", "closed form")
 def test_aum_is_a_mean_and_the_accumulated_margin_a_sum_over_epochs():
     history = torch.tensor([[[3.0, -1.0], [1.0, 0.0]], [[5.0, 0.0], [3.0, -1.0]]])  # (2, 2, 2)
     assert aum(history).tolist() == [3.0, -0.5]
@@ -79,12 +83,14 @@ def test_median_of_an_even_count_is_the_mean_of_the_middle_two():
     assert median(x[:3]).tolist() == [2.0, 5.0]
 
 
+@pytest.mark.proves("scorer:moderate", "closed form")
 def test_moderate_is_the_distance_to_the_median_of_ones_own_class():
     h = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0], [7.0, 7.0], [1.0, 1.0], [1.0, 3.0]])
     labels = torch.tensor([0, 0, 0, 3, 1, 1])  # class 2 is empty, class 3 has one example
     assert class_distance(lambda: h, labels).tolist() == [0.0, 5.0, 0.0, 0.0, 1.0, 1.0]
 
 
+@pytest.mark.proves("scorer:random", "property")
 def test_random_is_uniform_and_a_function_of_the_key_alone():
     keys = [f"train:{i}" for i in range(4000)]
     values = random_score(torch.from_numpy(example_seeds("random", 0, keys)))
@@ -97,6 +103,10 @@ def test_random_is_uniform_and_a_function_of_the_key_alone():
     assert abs(np.corrcoef(values, other)[0, 1]) < 0.06
 
 
+@pytest.mark.proves("forgetting", "property")
+@pytest.mark.proves("el2n", "property")
+@pytest.mark.proves("aum", "property")
+@pytest.mark.proves("accumulated_margin", "property")
 @pytest.mark.parametrize("scorer", [forgetting, lambda h: el2n(h, epoch=7), aum, accumulated_margin])
 @pytest.mark.parametrize("examples", [1, 7, 333])
 def test_an_examples_number_does_not_depend_on_its_place(scorer, examples):
@@ -113,6 +123,7 @@ def test_an_examples_number_does_not_depend_on_its_place(scorer, examples):
 # the reference implementations
 
 
+@pytest.mark.proves("forgetting", "golden")
 def test_forgetting_as_toneva_published_it(dynamics):
     correct = watch("correct", dynamics["logits"], dynamics["labels"])
     assert torch.equal(correct[0].long(), dynamics["toneva_correct"])
@@ -138,6 +149,7 @@ def test_data_diets_forgetting_differs_only_where_nothing_was_learned(dynamics):
     assert torch.equal(counts[~dynamics["never_learned"]], expected[~dynamics["never_learned"]])
 
 
+@pytest.mark.proves("el2n", "golden")
 def test_el2n_of_every_epoch(dynamics):
     history = watch("el2n", dynamics["logits"], dynamics["labels"])
     for epoch in range(1, history.shape[1] + 1):
@@ -146,18 +158,21 @@ def test_el2n_of_every_epoch(dynamics):
     torch.testing.assert_close(el2n(history, epoch=20), dynamics["bws_el2n_epoch20"], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.proves("el2n", "golden")
 def test_el2n_over_runs(dynamics):
     history = watch("el2n", dynamics["run_logits_ckpt"], dynamics["labels"]).transpose(0, 1)  # (R, 1, N)
     expected = dynamics["datadiet_el2n_runs_mean"].double()
     torch.testing.assert_close(el2n(history, epoch=1, runs=3), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.proves("aum", "golden")
 def test_aum_as_published(dynamics):
     history = watch("logit_margin", dynamics["logits"], dynamics["labels"])
     torch.testing.assert_close(history[0].double(), dynamics["toneva_logit_margin"], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(aum(history), dynamics["aum"], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.proves("accumulated_margin", "golden")
 def test_accumulated_margin_as_in_ccs(dynamics):
     history = watch("probability_margin", dynamics["logits"], dynamics["labels"])
     values = accumulated_margin(history)
@@ -166,6 +181,7 @@ def test_accumulated_margin_as_in_ccs(dynamics):
     assert not torch.equal(values.argsort(), dynamics["aum"].argsort())  # another ranking than AUM's
 
 
+@pytest.mark.proves("scorer:moderate", "golden")
 def test_moderate_distance_as_intended():
     with np.load(GOLDEN / "moderate.npz", allow_pickle=False) as z:
         h, labels = torch.from_numpy(z["features"]), torch.from_numpy(z["labels"])

@@ -108,6 +108,14 @@ SELECTIONS = {
 PER_CLASS = [name for name in SELECTIONS if name.startswith(("bws", "per_class")) or name == "balanced"]
 
 
+@pytest.mark.proves("selector:random", "property")
+@pytest.mark.proves("balanced", "property")
+@pytest.mark.proves("hardest", "property")
+@pytest.mark.proves("easiest", "property")
+@pytest.mark.proves("selector:moderate", "property")
+@pytest.mark.proves("ccs", "property")
+@pytest.mark.proves("bws", "property")
+@pytest.mark.proves("per_class", "property")
 @pytest.mark.parametrize("name", SELECTIONS)
 @settings(max_examples=40, deadline=None)
 @given(p=problems())
@@ -133,6 +141,9 @@ def test_class_budgets_are_kept_to_the_example(name, p):
     assert taken.tolist() == class_budgets(counts.numpy(), p.budget).tolist()
 
 
+@pytest.mark.proves("hardest", "closed form")
+@pytest.mark.proves("easiest", "closed form")
+@pytest.mark.proves("selector:moderate", "closed form")
 @settings(max_examples=60, deadline=None)
 @given(p=problems())
 def test_rankings_against_a_plain_sort(p):
@@ -159,6 +170,8 @@ def test_moderate_leaves_out_both_ends_and_the_odd_one_at_the_hard_end():
     assert moderate(hardness, 5).tolist() == [1, 3, 4, 2, 0]
 
 
+@pytest.mark.proves("selector:random", "property")
+@pytest.mark.proves("balanced", "property")
 def test_random_and_balanced_are_uniform():
     labels, runs = torch.tensor([0] * 6 + [1] * 3), 1500
     anywhere, inside = torch.zeros(9), torch.zeros(9)
@@ -171,6 +184,7 @@ def test_random_and_balanced_are_uniform():
     assert float(inside[:6].sum()) == 2 * runs
 
 
+@pytest.mark.proves("balanced", "closed form")
 def test_equal_quota_gives_small_classes_the_same_and_fills_up_elsewhere():
     labels = torch.tensor([0] * 20 + [1] * 2 + [2] * 20)
     assert torch.bincount(labels[balanced(labels, 12, generator(), quota="equal")]).tolist() == [5, 2, 5]
@@ -183,6 +197,7 @@ def test_draw_takes_only_from_the_groups_with_a_budget():
     assert draw(groups, torch.tensor([0, 0, 3, 0]), generator()).tolist() == [0, 2, 5]
 
 
+@pytest.mark.proves("per_class", "closed form")
 def test_per_class_hands_over_each_class_and_its_budget_once():
     labels, calls = torch.tensor([2, 0, 2, 0, 2, 2, 0, 2]), []
 
@@ -206,6 +221,8 @@ def rules():
         return {name: arrays[name] for name in arrays.files}
 
 
+@pytest.mark.proves("hardest", "golden")
+@pytest.mark.proves("easiest", "golden")
 @pytest.mark.parametrize("size", [1, 20, 60])
 def test_data_diets_extremes(rules, size):
     scores = torch.from_numpy(rules["scores"]).double()
@@ -239,6 +256,7 @@ def test_balanced_counts_are_within_one_of_deepcores_and_add_up(rules, permille)
     assert ours.sum() == budget and np.abs(ours - theirs).max() <= 1
 
 
+@pytest.mark.proves("selector:moderate", "golden")
 def test_moderate_keeps_the_published_sets():
     with np.load(GOLDEN / "moderate.npz", allow_pickle=False) as z:
         distance = torch.from_numpy(z["distance_intended"])

@@ -51,7 +51,7 @@ LAYERS = [
         "interop",
         "recorded",
     ),
-    *("leaderboard", "boards", "testing", "listing", "reporting", "options", "cli"),
+    *("leaderboard", "boards", "testing", "cards", "card_formats", "listing", "reporting", "options", "cli"),
 ]
 MAY_IMPORT = {  # beside the standard library
     "hookspecs": {"pluggy"},

@@ -2,11 +2,14 @@
 
     log p(c | x_t) = log softmax_c ( - E_eps || eps - eps_hat(x_t, t, c) ||^2 )    at t = t*_c, c the label
 
-Li et al., "Your Diffusion Model is Secretly a Zero-Shot Classifier", ICCV 2023 (arXiv:2303.16203), at the one level
-where DRD's eq. (9) finds most to know about the class, instead of many. As its authors insist, one noise set serves all
-pictures and classes, so what the softmax subtracts is paired. Low confidence = hard: mislabelled or between classes.
+Li et al., "Your Diffusion Model is Secretly a Zero-Shot Classifier", ICCV 2023 (arXiv:2303.16203). As its authors
+insist, one noise set serves all pictures and classes, so what the softmax subtracts is paired. Low confidence = hard:
+mislabelled or between classes.
 
 t*_c differs by class, and with it how much of the class the noise has left: numbers compare inside a class only.
+
+Differs from the authors, who average over many noise levels: here there is one, where DRD's eq. (9) finds most to know
+about the class.
 """
 
 from __future__ import annotations
@@ -59,7 +62,8 @@ def classifier_confidence(
     Args:
         model, dit, dit_steps: the diffusion model, as in ``drd``.
         timestep: ``ib`` (eq. 9, per class) or one DDIM step 0..49 for all.
-        samples, noises: pictures per class and noises in the search for t*.
+        samples: pictures per class in the search for t*.
+        noises: noises per picture in the search for t*.
         draws: noises in the score, one set for all pictures and classes, none of them used in the search.
         spacing: of the 50 DDIM steps, ``leading`` or ``linspace``.
         reduction: of the squared error, ``sum``, ``mean`` or ``half`` (the sum).

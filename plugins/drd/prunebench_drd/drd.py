@@ -4,7 +4,11 @@
 
 A picture the class-conditional model rebuilds well is likely under it: low S = high likelihood = easy. t*_c is where
 noise takes away most of what tells the class (eq. 9). S at different t*_c compares only inside a class.
-The equations are in `equations`; what the paper leaves open, and what is done here, in ``docs/drd.md``.
+The equations are in `prunebench_drd.equations`. Time O(N draws t*) in evaluations of the network, after the search;
+``prunebench drd estimate`` says how many and how long.
+
+Differs from the paper only where it leaves something open or contradicts itself: ``docs/drd.md`` says what is done
+there. No code of the authors could be read.
 """
 
 from __future__ import annotations
@@ -58,11 +62,14 @@ def drd(
     """Deviation of every picture from its partial reconstruction.
 
     Args:
+        network: called only for ``perceptual="features"``.
         model: ``own`` (a DiT trained on this split), a folder in diffusers' layout, a hub id already fetched, or
             ``package.module:factory``; ``auto``: DiT-XL/2 for ImageNet classes from 128 px, else ``own``.
-        dit, dit_steps: size (nano, small, base) and training steps of an own model; ``auto`` by picture size.
+        dit: size of an own model, ``nano``, ``small`` or ``base``; ``auto`` by picture size.
+        dit_steps: its training steps; ``auto`` by picture size.
         timestep: ``ib`` (eq. 9, per class) or one DDIM step 0..49 for all.
-        samples, noises: B pictures per class and noises in the search.
+        samples: B, pictures per class in the search.
+        noises: noises per picture in the search.
         draws: reconstructions averaged; ``auto``: 1 for latent models, 8 for pixel models.
         perceptual: ``features``, ``l2``, ``lpips-alex``, ``lpips-vgg``, ``lpips-squeeze``; ``auto`` by picture size.
         spacing: of the 50 DDIM steps, ``leading`` or ``linspace``.

@@ -29,6 +29,7 @@ class Oracle:
         return self.eps
 
 
+@pytest.mark.proves("drd", "closed form")
 def test_given_the_true_noise_reconstruction_is_exact():
     generator = torch.Generator().manual_seed(0)
     z_0, eps = (torch.randn(4, 3, 8, 8, generator=generator) for _ in range(2))
@@ -64,6 +65,7 @@ def world(gaussian, monkeypatch):
 OPTIONS = {"model": "closed_form_world:factory", "perceptual": "l2"}
 
 
+@pytest.mark.proves("drd", "closed form")
 @pytest.mark.parametrize("timestep", ["ib", 13, 20, 27])
 def test_deviation_ranks_by_likelihood_and_finds_planted_outliers(world, given, timestep):
     pixels, labels, energy, module = world

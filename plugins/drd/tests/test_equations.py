@@ -75,6 +75,7 @@ def test_schedule_corners():
     assert candidates(abar, levels, low=0.30, high=0.31) == [19]  # between two steps: the nearer one
 
 
+@pytest.mark.proves("drd", "golden")
 @pytest.mark.parametrize("name", SPACINGS)
 @pytest.mark.parametrize("step", [13, 20, 27])
 def test_reconstruction_agrees_with_the_reference(golden, gaussian, name, step):

@@ -141,6 +141,7 @@ def test_of_the_gap_more_timesteps_leave_the_constant_of_the_posterior_variance(
     assert all(2.5 < coarse / fine < 5 for coarse, fine in [*pairwise(gaps), *pairwise(slopes)])
 
 
+@pytest.mark.proves("elbo", "closed form")
 def test_estimates_follow_the_true_likelihood(world, given):
     scored = elbo(**given(world.pixels, world.true), **MODEL, noises=8)
     values = np.asarray(scored.values)
@@ -153,6 +154,7 @@ def test_estimates_follow_the_true_likelihood(world, given):
     assert scored.details["bits_per_dimension"] == pytest.approx(values.mean() / (D * np.log(2)))
 
 
+@pytest.mark.proves("elbo", "closed form")
 def test_the_estimate_is_unbiased_over_noises_and_levels(world, given):
     """Means over many seeds against the closed form over all 1000 levels, in standard errors."""
     few = np.array([0, 3, 50, 120, 199])
@@ -268,6 +270,7 @@ def exact_posterior(world, abar, level, labels):
     return log_p[np.arange(len(labels)), labels]
 
 
+@pytest.mark.proves("classifier_confidence", "closed form")
 @pytest.mark.parametrize("timestep", ["ib", 20])
 def test_confidence_is_the_exact_posterior_and_finds_wrong_labels(world, given, timestep):
     options = {"timestep": timestep, "samples": 10, "noises": 5, "draws": 40}
@@ -281,6 +284,7 @@ def test_confidence_is_the_exact_posterior_and_finds_wrong_labels(world, given, 
         assert auroc(-values[own], world.wrong[own]) > 0.95
 
 
+@pytest.mark.proves("classifier_confidence", "closed form")
 def test_every_class_is_judged_at_its_own_level_and_to_scale(world, given):
     task = task_of(given(world.pixels, world.labels))
     chosen, levels = Chosen(world.module.denoiser, "gaussian", {}, 4, latent=False), torch.tensor([261, 541])

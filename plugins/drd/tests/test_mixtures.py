@@ -218,6 +218,7 @@ def test_with_many_draws_deviation_ranks_like_the_likelihood(size, step):
     assert spearmanr(deviations(world, x_0, step, 64).mean(dim=0), truth).statistic > 0.88
 
 
+@pytest.mark.proves("drd", "closed form")
 @pytest.mark.parametrize(("sigma", "step", "draws"), [(0.3, 13, 1), (0.3, 27, 8), (1.0, 20, 8), (0.3, 48, 1)])
 def test_the_agreement_with_likelihood_is_the_closed_form_in_any_dimension(sigma, step, draws):
     want = gaussian_agreement(sigma, ABAR, LEVELS, step, draws)

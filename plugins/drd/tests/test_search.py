@@ -21,6 +21,8 @@ def table(denoiser, z_0, rivals, eps, steps, reduction="sum", rows=64):
     return Posterior(denoiser, z_0, rivals, LEVELS[steps[0] - 1 : steps[-1] + 2], eps, reduction, rows)
 
 
+@pytest.mark.proves("drd", "golden")
+@pytest.mark.proves("classifier_confidence", "golden")
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_posteriors_and_best_steps_agree_with_the_reference(golden, gaussian, reduction):
     denoiser = gaussian(golden["toy_mu"], golden["toy_sigma"])

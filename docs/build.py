@@ -1,0 +1,153 @@
+"""Writes what README and docs tell of methods: `python docs/build.py`, in an environment with the plugin `drd`.
+
+    docs/methods/*.md    a card per method of ours, from its record and docstrings, with the tests that prove it
+    README.md            the tables of scorers and selectors, between the two markers
+
+A test proves a method where it bears the mark `proves("NAME", "golden" | "closed form" | "property")`, the name as
+`scorer:NAME` or `selector:NAME` where both kinds have it. Marks are read from the files; no test is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from prunebench.card_formats import as_markdown, link, table
+from prunebench.cards import Card, card_of
+from prunebench.registry import collect
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = ("tests", "plugins/drd/tests")
+OURS = ("prunebench", "prunebench-drd")
+BY = ("golden", "closed form", "property")  # the authors' own numbers; the formula written out; what must hold
+BEGIN, END = "<!-- methods: written by docs/build.py -->\n", "<!-- methods end -->\n"
+Proof = tuple[str, str, str]  # by what, file, test
+
+INDEX = """# Methods
+
+One card per method: definition, options, cost, what differs from the authors' code, citation, and the tests that prove
+it. The same in a terminal: `prunebench ls NAME`. These pages are written by `python docs/build.py`.
+
+Which definition other code has under the same name: [definitions](../definitions.md).
+"""
+
+
+def cards() -> dict[str, list[Card]]:
+    """The cards of every method of ours by name, scorer before selector.
+
+    Raises:
+        SystemExit: the plugin is not installed, or could not be loaded.
+    """
+    registry = collect()
+    found: dict[str, list[Card]] = {}
+    for kind in ("scorer", "selector"):
+        for entry in registry.entries[kind].values():
+            if entry.plugin.distribution in OURS:
+                found.setdefault(entry.record.name, []).append(card_of(entry))
+    if "drd" not in found:
+        raise SystemExit("the cards of drd are missing: pip install -e plugins/drd (see `prunebench plugins`)")
+    return dict(sorted(found.items()))
+
+
+def proofs(known: dict[str, list[Card]]) -> dict[tuple[str, str], list[Proof]]:
+    """(kind, name) -> the tests that bear its mark, golden ones first.
+
+    Raises:
+        ValueError: a mark names no method, both kinds at once, or another way of proving.
+    """
+    found: dict[tuple[str, str], list[Proof]] = {(c.kind, c.name): [] for same in known.values() for c in same}
+    for file, test, name, by in marks():
+        kind, colon, bare = name.rpartition(":")
+        kinds = [kind] if colon else [card.kind for card in known.get(bare, ())]
+        if len(kinds) != 1 or (kinds[0], bare) not in found:
+            raise ValueError(f"{file}, {test}: proves({name!r}) must name one method, as scorer:NAME where two have it")
+        if by not in BY:
+            raise ValueError(f"{file}, {test}: {name} is proved by one of {', '.join(BY)}, not by {by!r}")
+        found[kinds[0], bare].append((by, file, test))
+    return {key: sorted(tests, key=lambda proof: BY.index(proof[0])) for key, tests in found.items()}
+
+
+def marks() -> Iterator[tuple[str, str, str, str]]:
+    """(file, test, name, by) of every mark `proves` of a test function."""
+    for folder in TESTS:
+        for path in sorted((ROOT / folder).glob("test_*.py")):
+            for node in ast.parse(path.read_text()).body:
+                for mark in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+                    if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.proves":
+                        name, by = map(ast.literal_eval, mark.args)
+                        yield path.relative_to(ROOT).as_posix(), node.name, name, by
+
+
+def page(same: list[Card], proved: dict[tuple[str, str], list[Proof]]) -> str:
+    """A card with its proofs, those of a scorer and a selector of one name apart."""
+    parts = [as_markdown(same), "## Proof\n"]
+    for card in same:
+        heading = f"The {card.kind}:\n\n" if len(same) > 1 else ""
+        rows = [f"- {by}: `{test}` in [{file}](../../{file})" for by, file, test in proved[card.kind, card.name]]
+        parts.append(heading + ("\n".join(rows) if rows else "No test bears its mark.") + "\n")
+    return "\n".join(parts)
+
+
+def tables(known: dict[str, list[Card]], proved: dict[tuple[str, str], list[Proof]], place: str) -> str:
+    """The scorers and the selectors, linked to their cards under ``place``."""
+    shown = {
+        "scorer": ("scorer", "paper", "needs", "high is", "definition", "proof"),
+        "selector": ("selector", "paper", "needs", "ranks", "keeps", "proof"),
+    }
+    parts = []
+    for kind, heading in shown.items():
+        rows = []
+        for card in (card for same in known.values() for card in same if card.kind == kind):
+            by = ", ".join(dict.fromkeys(by for by, *_ in proved[kind, card.name])) or "-"
+            name = f"[`{card.name}`]({place}{card.name}.md)"
+            rows.append((name, link(card.paper), card.needs, way(card), told(card), by))
+        parts.append(table(heading, rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def way(card: Card) -> str:
+    """The end that high values mean, or what is ranked, in a word."""
+    if card.kind == "scorer":
+        return "hard" if card.direction.startswith("high") else "easy"
+    return {"ranks all": "all", "ranks each": "each class", "asks for": "nothing"}[" ".join(card.direction.split()[:2])]
+
+
+def told(card: Card) -> str:
+    """The first sentence of what it gives, without its full stop."""
+    return " ".join(card.summary.split("\n\n")[0].split()).replace("``", "`").removesuffix(".")
+
+
+def pages() -> dict[Path, str]:
+    """Every file that is written, with its text."""
+    known = cards()
+    proved = proofs(known)
+    found = {ROOT / "docs" / "methods" / f"{name}.md": page(same, proved) for name, same in known.items()}
+    found[ROOT / "docs" / "methods" / "README.md"] = f"{INDEX}\n{tables(known, proved, '')}"
+    readme = (ROOT / "README.md").read_text()
+    before, _, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"README.md must have the lines {BEGIN!r} and {END!r}")
+    found[ROOT / "README.md"] = f"{before}{BEGIN}\n{tables(known, proved, 'docs/methods/')}\n{END}{after}"
+    return found
+
+
+def main() -> None:
+    """Write the pages, remove those of methods that are gone, and say which methods nothing proves."""
+    written = pages()
+    for path in (ROOT / "docs" / "methods").glob("*.md"):
+        if path not in written:
+            path.unlink()
+    for path, text in written.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    lacking = [f"{kind} {name}" for (kind, name), tests in proofs(cards()).items() if not tests]
+    print(f"{len(written)} pages written")
+    if lacking:
+        sys.exit(f"no test bears the mark of {', '.join(lacking)}")
+
+
+if __name__ == "__main__":
+    main()
