@@ -189,7 +189,7 @@ def open_harness(plan: Plan) -> Harness:
     for scorer, _ in pairs(plan):
         if scorer:
             method = registry.method("scorer", scorer)
-            refuse_epoch_beyond(epochs, method.options.get("epoch"), method.label)
+            refuse_epoch_beyond(epochs, method.options.get("epoch"), method.label, method.first_epoch)
     return Harness(
         dataset,
         Store(plan.store),

@@ -32,7 +32,7 @@ def score(harness: Harness, method: Method, score_seed: int = 0) -> Scores:
         raise UserError(f"scores ask for each other in a circle: {' -> '.join([*harness.scoring, method.text])}")
     if (found := standing(harness, method, score_seed)) is not None:
         return found
-    refuse_epoch_beyond(harness.epochs, method.options.get("epoch"), method.label)
+    refuse_epoch_beyond(harness.epochs, method.options.get("epoch"), method.label, method.first_epoch)
     with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
         return standing(harness, method, score_seed) or _compute(harness, method, score_seed)
 
