@@ -195,7 +195,7 @@ def scoring_run(
 
 
 def refuse_epoch_beyond(epochs: int, epoch: Any, what: str, first: int = 1) -> None:
-    """``epoch`` counts finished epochs, from ``first`` on: 1 for whoever reads the history, which begins with the first,
+    """``epoch`` counts finished epochs from ``first`` on: 1 for whoever reads the history, which begins with that one,
     0 for networks. Beyond E nothing is there, and this is said before anything trains.
 
     Raises:
