@@ -52,9 +52,10 @@ class Gradients:
         return self.a.square().sum(dim=1) * self.x.square().sum(dim=1)
 
     def distances(self, rows: Rows, columns: Rows) -> Tensor:
-        """|| g_i - g_j ||_2 for r rows and s columns: (r, s)."""
+        """|| g_i - g_j ||_2 for r rows and s columns: (r, s); 0 where it is below rounding, so for duplicates."""
         squares = self.squares[rows][:, None] + self.squares[columns]
-        return (squares - 2 * self.inner(rows, columns)).clamp_min_(0).sqrt_()
+        apart = squares - 2 * self.inner(rows, columns)
+        return apart.where(apart > 1e-14 * squares, 0).sqrt_()
 
     def onto_sum(self) -> Tensor:
         """<g_i, sum_j g_j>: (n,)."""

@@ -197,6 +197,7 @@ def test_factored_gradients_are_deepcores_written_out(deepcore):
     torch.testing.assert_close(g.distances(rows, columns), torch.cdist(full[rows], full[columns]), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(g.squares, full.square().sum(1), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(g.onto_sum(), full @ full.sum(0), rtol=1e-5, atol=1e-5)
+    assert g.distances(slice(None), slice(None)).diagonal().tolist() == [0.0] * 43
     own = g.of(rows)
     torch.testing.assert_close(own.squares, g.squares[rows])
 
