@@ -79,7 +79,9 @@ def medoids(g: Gradients, budget: int, whole: int = WHOLE, candidates: int = CAN
     everything = torch.arange(n, device=device)
     distance: Distances = g.distances
     if n <= whole:
-        matrix = g.distances(slice(None), slice(None))
+        matrix = torch.empty(n, n, dtype=dtype, device=device)
+        for rows in everything.split(CANDIDATES):
+            matrix[rows] = g.distances(rows, slice(None))
         distance = lambda rows, columns: matrix[rows, columns]  # noqa: E731
     farthest = torch.full((n,), 2 * float(g.squares.max().sqrt()), dtype=dtype, device=device)
 

@@ -258,6 +258,23 @@ def test_gains_over_the_whole_set_do_not_depend_on_the_blocks(monkeypatch):
         assert torch.equal(found[0], at_once[0]) and torch.equal(found[1], at_once[1])
 
 
+def test_a_large_class_is_worked_through_in_blocks_never_n_by_n(monkeypatch):
+    asked = []
+    whole = Gradients.distances
+
+    def distances(self, rows, columns):
+        found = whole(self, rows, columns)
+        asked.append(found.numel())
+        return found
+
+    monkeypatch.setattr("prunebench_baselines.craig.ROWS", 50)
+    monkeypatch.setattr("prunebench_baselines.craig.CANDIDATES", 8)
+    monkeypatch.setattr(Gradients, "distances", distances)
+    chosen, served = medoids(random_gradients(0, 300), 20, whole=299, candidates=8)
+    assert len(chosen.unique()) == 20 and served.sum() == 300
+    assert max(asked) <= 8 * 50  # 300 x 300 would be 90 000
+
+
 def test_duplicates_serve_themselves():
     g = Gradients(torch.ones(6, 2).double(), torch.ones(6, 3).double())
     chosen, served = medoids(g, 4)
