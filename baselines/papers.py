@@ -155,3 +155,17 @@ NO_FREE_LUNCH = Paper(
   author = {Ayed, Fadhel and Hayou, Soufiane},
   journal = {TMLR}, year = {2023}}""",
 )
+CRAIG = Paper(
+    "arXiv:1906.01827",
+    """@inproceedings{mirzasoleiman2020coresets,
+  title = {Coresets for Data-efficient Training of Machine Learning Models},
+  author = {Mirzasoleiman, Baharan and Bilmes, Jeff and Leskovec, Jure},
+  booktitle = {ICML}, year = {2020}}""",
+)
+GRADMATCH = Paper(
+    "arXiv:2103.00123",
+    """@inproceedings{killamsetty2021gradmatch,
+  title = {{GRAD-MATCH}: Gradient Matching based Data Subset Selection for Efficient Deep Model Training},
+  author = {Killamsetty, Krishnateja and Durga, S and Ramakrishnan, Ganesh and De, Abir and Iyer, Rishabh},
+  booktitle = {ICML}, year = {2021}}""",
+)

@@ -40,6 +40,7 @@ def dynamics(name: str, hard: Literal["high", "low"], watch: str | tuple[str, ..
 SCORERS = (
     dynamics("forgetting", "high", "correct", FORGETTING),
     dynamics("el2n", "high", "el2n", DATA_DIET),
+    scorer("grand", "high", DATA_DIET),
     dynamics("aum", "low", "logit_margin", AUM),
     dynamics("accumulated_margin", "low", "probability_margin", CCS),
     dynamics("entropy", "high", "entropy", PROXY),

@@ -176,10 +176,10 @@ class Evidence:
             return torch.from_numpy(histories[0])[None]
         return torch.from_numpy(np.stack([h if self.rows is None else h[:, self.rows] for h in histories]))
 
-    def _run(self, run: int, wanted: Mapping[str, Watched] | None = None) -> Reference:
+    def _run(self, run: int, wanted: Mapping[str, Watched] | None = None, epoch: int | None = None) -> Reference:
         """Reference run r of this scoring, made if need be, charged once."""
         with self.account.inside():
-            reference = scoring_run(self._h, self.score_seed, run, wanted)
+            reference = scoring_run(self._h, self.score_seed, run, wanted, epoch)
             self._charge(reference)
         return reference
 
@@ -198,10 +198,10 @@ class Evidence:
     def _on_device(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(self._restricted(array)).to(self._h.device)
 
-    def network(self, run: int = 0) -> Network:
-        """A fresh frozen copy of the reference network."""
+    def network(self, run: int = 0, epoch: int | None = None) -> Network:
+        """A fresh frozen copy of the reference network, after all epochs or ``epoch``, 0 being as initialised."""
         with self.account.inside():
-            return self._run(run).network()
+            return self._run(run, epoch=epoch).network()
 
     def embeddings(self, encoder: str = "pixels") -> Tensor:
         """(N, D) float32 by a frozen encoder that saw no labels of this set."""

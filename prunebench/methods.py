@@ -123,6 +123,11 @@ class Method:
         return tuple(dict.fromkeys((*self.inputs, *(self.inner.needs if self.inner else ()))))
 
     @property
+    def first_epoch(self) -> int:
+        """The least ``epoch`` it may be asked for: 0, as initialised, where it names networks and no history."""
+        return 0 if "network" in self.needs and "history" not in self.needs else 1
+
+    @property
     def label_free(self) -> str:
         """``yes``, ``no``, or ``depends`` on what it calls."""
         if any(name in LABELLED for name in self.needs):

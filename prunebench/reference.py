@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Reference:
     """One training of the reference network on the training split, or on some of it, or on other labels.
 
-    ``labels`` (N,) and ``indices`` (n,) are in the harness's order; ``epochs`` cuts the schedule, or lengthens it.
+    ``labels`` (N,) and ``indices`` (n,) are in the harness's order; ``epochs`` cuts the schedule, or lengthens it; with
+    0 nothing is trained, and the network is as it was initialised.
     """
 
     harness: Harness
@@ -36,7 +37,7 @@ class Reference:
 
     @property
     def run_epochs(self) -> int:
-        return self.epochs or self.harness.epochs
+        return self.harness.epochs if self.epochs is None else self.epochs
 
     @property
     def schedule_epochs(self) -> int:
@@ -78,12 +79,12 @@ class Reference:
         return store.get("evidence", self.identity("training"))
 
     def _train(self) -> Record:
-        from safetensors.torch import save_file
-
         from .recorder import Recorder
         from .training import train
 
         h, store = self.harness, self.harness.store
+        if self.run_epochs == 0:
+            return self._initialise()
         n = len(h.train) if self.indices is None else len(self.indices)
         scratch = store.scratch("reference")
         watches = {name: (w.fn, w.at) for name, w in self.watched.items()}
@@ -106,10 +107,8 @@ class Reference:
             identity = self._statistic_identity(name)
             if store.get("evidence", identity) is None:
                 store.put("evidence", identity, {}, files={"history.npy": path}, provenance=h.provenance())
-        weights = scratch / "network.safetensors"
-        save_file({k: v.contiguous().cpu() for k, v in trained.network.state_dict().items()}, weights)
-        store.put("models", self.identity("network"), {}, files={"network": weights}, provenance=h.provenance())
         shutil.rmtree(scratch, ignore_errors=True)
+        self._publish(trained.network)
         told = {
             "seconds": trained.seconds,
             "forward": trained.forward,
@@ -118,6 +117,26 @@ class Reference:
             "train_loss": trained.train_loss,
         }
         return store.put("evidence", self.identity("training"), told, provenance=h.provenance())
+
+    def _initialise(self) -> Record:
+        from .training import initialised
+
+        if self.watched:
+            raise UserError("a training of 0 epochs presents no example, so nothing can be watched: leave out watch")
+        h = self.harness
+        self._publish(initialised(h.reference, len(h.dataset.classes), h.dataset.image_size, self.seed))
+        told = {"seconds": 0.0, "forward": 0, "backward": 0, "steps": 0, "train_loss": None}
+        return h.store.put("evidence", self.identity("training"), told, provenance=h.provenance())
+
+    def _publish(self, network: Network) -> None:
+        from safetensors.torch import save_file
+
+        store = self.harness.store
+        scratch = store.scratch("network")
+        save_file(network.weights(), scratch / "network.safetensors")
+        files = {"network": scratch / "network.safetensors"}
+        store.put("models", self.identity("network"), {}, files=files, provenance=self.harness.provenance())
+        shutil.rmtree(scratch, ignore_errors=True)
 
     def history(self, name: str) -> np.ndarray:
         """(epochs, n) float32, copy-on-write map."""
@@ -158,23 +177,38 @@ class Reference:
         return map_npy(record.file("features.npy"))
 
 
-def scoring_run(harness: Harness, score_seed: int, run: int, watched: Mapping[str, Watched] | None = None) -> Reference:
-    """Run r of scoring s: shared by all scorers of that scoring; always records the standard statistics."""
-    everything = {**STANDARD, **(watched or {})}
-    return Reference(harness, seed_for("reference", score_seed, run), watched=everything)
+def scoring_run(
+    harness: Harness,
+    score_seed: int,
+    run: int,
+    watched: Mapping[str, Watched] | None = None,
+    epoch: int | None = None,
+) -> Reference:
+    """Run r of scoring s: shared by all scorers of that scoring; always records the standard statistics.
+
+    With ``epoch`` < E it is the same training, seeds and schedule alike, cut after so many epochs and recorded nowhere.
+    """
+    seed = seed_for("reference", score_seed, run)
+    if epoch is not None and epoch != harness.epochs:
+        _refuse_beyond(harness.epochs, epoch, f"network(run={run}) asks for epoch {epoch}", 0)
+        return Reference(harness, seed, epochs=epoch)
+    return Reference(harness, seed, watched={**STANDARD, **(watched or {})})
 
 
 def refuse_epochs_beyond(epochs: int, method: Method) -> None:
-    """``epoch`` and ``epochs`` of a method that names history count finished epochs; this is said before any training.
+    """``epoch``, and ``epochs`` of a method that names history, count finished epochs; told before any training.
 
     Raises:
         UserError: more than E of them, with both numbers.
     """
-    for name in ("epoch", "epochs") if "history" in method.inputs else ("epoch",):
-        asked = method.options.get(name)
-        if isinstance(asked, int) and not 1 <= asked <= epochs:
-            what = f"epoch {asked}" if name == "epoch" else f"{asked} epochs"
-            raise UserError(
-                f"{method.label} asks for {what}, the reference training has {epochs} epochs: "
-                f"lower the option or raise --reference-epochs"
-            )
+    if "history" in method.inputs and isinstance(asked := method.options.get("epochs"), int):
+        _refuse_beyond(epochs, asked, f"{method.label} asks for {asked} epochs", 1)
+    if isinstance(asked := method.options.get("epoch"), int):
+        _refuse_beyond(epochs, asked, f"{method.label} asks for epoch {asked}", method.first_epoch)
+
+
+def _refuse_beyond(epochs: int, asked: int, told: str, first: int) -> None:
+    if not first <= asked <= epochs:
+        raise UserError(
+            f"{told}, the reference training has {epochs} epochs: lower the option or raise --reference-epochs"
+        )

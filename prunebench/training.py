@@ -91,7 +91,7 @@ def train(
     y = torch.as_tensor(np.asarray(labels))[chosen].to(device)
     w = None if weights is None else _mean_one(weights, len(chosen)).to(device)
     source = pixels_of(images, device)
-    network = build(model, classes, images.size, seed=seed_for("init", canonical(model), seed), pretrained=pretrained)
+    network = initialised(model, classes, images.size, seed, pretrained)
     fit = _Fit(network.to(device), recipe, plan, device)
     draws = generator_for("augment", seed)
     started, paused = time.perf_counter(), 0.0
@@ -106,6 +106,11 @@ def train(
                 if ends_epoch:
                     paused += _finish_epoch(recorder, network, source, chosen, y)
     return fit.trained(time.perf_counter() - started - paused, paused, len(chosen) if paused else 0)
+
+
+def initialised(model: str, classes: int, size: int, seed: int, pretrained: bool | str = False) -> Network:
+    """The network of a training of this seed before its first step, for pictures of ``size`` px."""
+    return build(model, classes, size, seed=seed_for("init", canonical(model), seed), pretrained=pretrained)
 
 
 class _Fit:

@@ -557,3 +557,82 @@ def test_details_per_example_travel_with_the_examples(tmp_path):
     for text in ("twin", "per_class(twin)"):
         select(h, scores, h.registry.method("selector", text), 0.2, 0, 0)
     assert len(seen) == 1 + 4 and all(seen)  # once over all, once per class
+
+
+# -- networks on the way ----------------------------------------------------------------------------------------------
+
+
+def test_a_network_on_the_way_is_the_reference_run_after_so_many_epochs(tmp_path):
+    seen = {}
+
+    def fn(images, labels, history, network):
+        """the error norm of the network after one of two epochs"""
+        for epoch in (0, 1, 2, None):
+            seen[epoch] = network(0, epoch=epoch)(images.pixels(range(len(labels))))
+        error = seen[1].softmax(1) - torch.nn.functional.one_hot(labels, 4)
+        torch.testing.assert_close(error.norm(dim=1), history[0, 0], atol=1e-5, rtol=1e-5)
+        assert torch.equal(seen[2], seen[None]) and not torch.equal(seen[1], seen[2])
+        return error.norm(dim=1)
+
+    found = scored(Store(tmp_path), fn, watch="el2n")
+    assert found.cost.backward == 3 * 60  # two epochs of the whole run and the first one again
+    again = {epoch: logits.clone() for epoch, logits in seen.items()}
+    scored(Store(tmp_path), fn, watch="el2n", seed=1)
+    assert not torch.equal(again[0], seen[0])
+
+
+def test_a_network_at_initialisation_trains_nothing(tmp_path):
+    from prunebench.training import initialised
+
+    def fn(images, network):
+        """the logits of class 0 at initialisation"""
+        return network(run=1, epoch=0)(images.pixels(range(len(images))))[:, 0]
+
+    found = scored(Store(tmp_path), fn)
+    assert found.cost.forward == found.cost.backward == 0
+    assert found.values.std() > 0
+    h = harness(Store(tmp_path))
+    seed = pb.seed_for("reference", 0, 1)
+    network = initialised("resnet18", 4, h.dataset.image_size, seed).eval()
+    with torch.inference_mode():
+        wanted = network(h.dataset.train.images.pixels(range(60)))[:, 0]
+    np.testing.assert_allclose(found.values, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("epoch", [-1, 3])
+def test_a_network_of_no_epoch_of_the_run_is_refused(shared_store, epoch):
+    def fn(network):
+        """n"""
+        return network(0, epoch=epoch)
+
+    with pytest.raises(UserError, match=rf"epoch {epoch}.* 2 epochs"):
+        scored(shared_store, fn)
+
+
+def test_an_observed_training_of_no_epochs_is_the_network_as_initialised(tmp_path):
+    def fn(images, observe, labels):
+        """logits at initialisation"""
+        with pytest.raises(UserError, match="nothing can be watched"):
+            observe(epochs=0, watch="loss")
+        one, other = (observe(epochs=0, seed=s).network()(images.pixels(range(60))) for s in (0, 1))
+        assert not torch.equal(one, other)
+        return one[:, 0]
+
+    assert scored(Store(tmp_path), fn).cost.backward == 0
+
+
+def test_an_option_epoch_may_be_0_for_networks_only(tmp_path):
+    def fn(images, network, *, epoch=0):
+        """n"""
+        return torch.arange(len(images)).double() + epoch
+
+    assert scored(Store(tmp_path), fn).values.max() == 59
+    with pytest.raises(UserError, match=r"epoch 3.* 2 epochs"):
+        scored(Store(tmp_path), fn, text="mine(epoch=3)")
+
+    def reads_history(history, network, *, epoch=0):
+        """n"""
+        return history[0, epoch]
+
+    with pytest.raises(UserError, match=r"epoch 0.* 2 epochs"):
+        scored(Store(tmp_path), reads_history, watch="loss")
