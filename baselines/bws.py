@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 
 from prunebench import Chosen, class_budgets
 
+from .grouping import group_by_group
 from .ridge import window_accuracy
 from .uniform import balanced
 
@@ -153,7 +154,7 @@ def windows(
 def rank_in_class(hardness: Tensor, labels: Tensor, order: str = "hardest") -> Tensor:
     """Place of each example in its class, 0 at the end that ``order`` names, ties as given: (N,) -> (N,) int64."""
     ranking = torch.argsort(hardness, descending=order == "hardest", stable=True)
-    ranking = ranking[torch.argsort(labels[ranking], stable=True)]  # class by class
+    ranking = ranking[group_by_group(labels[ranking])]  # class by class
     counts = torch.bincount(labels)
     place = torch.empty_like(ranking)
     place[ranking] = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[ranking]]

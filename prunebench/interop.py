@@ -158,12 +158,12 @@ def _length_of(given: Mapping[str, Any]) -> int:
 def _values(method: Method, seed: int, keys: Sequence[str]) -> dict[str, Any]:
     import torch
 
-    return {
-        "seeds": example_seeds(method.entry.record.name, seed, keys),
-        "held_out": held_out(keys),
-        "device": torch.device("cpu"),
-        "progress": silent,
-    }
+    found = {"device": torch.device("cpu"), "progress": silent}
+    if "seeds" in method.needs:
+        found["seeds"] = example_seeds(method.entry.record.name, seed, keys)
+    if "held_out" in method.needs:
+        found["held_out"] = held_out(keys)
+    return found
 
 
 def _dataset_of(data: Any, labels: Any, classes: Sequence[str] | None, keys: Sequence[str] | None) -> Dataset:
@@ -289,8 +289,8 @@ def select(
 
 def _selector_values(method: Method, scores: Scores, order: np.ndarray, labels: Any, seed: int) -> dict[str, Any]:
     """What a selector may name without a data set, in ``order`` (N,)."""
-    names = scores.keys or tuple(f"train:{i}" for i in range(len(scores)))
-    values = _values(method, seed, [names[i] for i in order])
+    hashed = order if {"seeds", "held_out"} & set(method.needs) else ()
+    values = _values(method, seed, [scores.keys[i] if scores.keys else f"train:{i}" for i in hashed])
     values |= {"hardness": scores.hardness[order], "details": dict(scores.details)}
     if labels is not None:
         values["labels"] = _whole(_fitting_array(labels, len(scores), "labels"))[order]
