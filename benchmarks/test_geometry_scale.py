@@ -58,6 +58,10 @@ def plain_greedy(u: np.ndarray, rows: np.ndarray, columns: np.ndarray, weights: 
     return chosen
 
 
+def same(ours: np.ndarray, plain: np.ndarray) -> None:
+    assert np.array_equal(ours, plain)
+
+
 def test_d2_greedy(against):
     rng = np.random.default_rng(0)
     edges = edges_of(*neighbours(rng))
@@ -69,29 +73,3 @@ def test_d2_greedy(against):
 
     size = f"{NODES:,} nodes, {len(edges[0]):,} edges, keep 0.1"
     against("P11 d2 greedy", ours, lambda: plain_greedy(u, *graph), same, goal=8, size=size, plain_rounds=1)
-
-
-def plain_forward(s: np.ndarray, edges: tuple[np.ndarray, ...]) -> np.ndarray:
-    rows, columns, lengths = edges
-    start, heard = np.searchsorted(rows, np.arange(NODES + 1)).tolist(), np.exp(-(lengths**2)) * s[columns]
-    total = np.zeros(NODES)
-    for i in range(NODES):
-        for value in np.sort(heard[start[i] : start[i + 1]]).tolist():
-            total[i] += value
-    return s + total
-
-
-def same(ours: np.ndarray, plain: np.ndarray) -> None:
-    assert np.array_equal(ours, plain)
-
-
-def test_d2_forward(against):
-    rng = np.random.default_rng(0)
-    edges = edges_of(*neighbours(rng))
-    s = np.maximum(rng.random(NODES), FLOOR)
-
-    def ours() -> np.ndarray:
-        return forward(s, edges, "paper", 1.0, "sum", FLOOR)
-
-    size = f"{NODES:,} nodes, {len(edges[0]):,} edges"
-    against("D2 messages", ours, lambda: plain_forward(s, edges), same, goal=None, size=size, plain_rounds=1)
