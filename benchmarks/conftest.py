@@ -45,7 +45,7 @@ def recorded(request):
         file = Path(request.node.path).name
         found[name] = {
             **figures,
-            "command": f"pytest benchmarks/{file} -k {request.node.originalname} --record",
+            "command": f"pytest benchmarks/{file}::{request.node.originalname} --record",
             "torch": torch.__version__,
         }
         RECORD.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")

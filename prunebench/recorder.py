@@ -75,7 +75,8 @@ class Recorder:
         if self.epoch == self.epochs:
             raise ValueError(f"all {self.epochs} epochs are recorded already")
         for at, seen in self._seen.items():
-            if not bool((seen == 1).all()):
+            fewest, most = seen.aminmax()
+            if not fewest == most == 1:
                 worst = int((seen != 1).to(torch.uint8).argmax())
                 raise ValueError(
                     f"epoch {self.epoch}: example {worst} came {int(seen[worst])} times at {at}; each must come once"
