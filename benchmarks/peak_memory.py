@@ -2,9 +2,10 @@
 
     .venv/bin/python benchmarks/peak_memory.py recorder             # or kcenter, facility_location
 
-The recorder's case writes 3.7 GB of histories to the temporary folder, and removes them. Prints JSON: ``grown``, bytes between the resident memory when all inputs were there and its highest point after that,
-and the CPU ``seconds`` of the step. What the step loads or sets up once was done before, on a small case. Linux only:
-the high-water mark is put back through ``/proc/self/clear_refs``.
+Prints JSON: ``grown``, bytes between the resident memory when all inputs were there and its highest point after that,
+and the CPU ``seconds`` of the step. What the step loads or sets up once was done before, on a small case. The
+recorder's case writes 3.7 GB of histories to the temporary folder, and removes them. Linux only: the high-water mark is
+put back through ``/proc/self/clear_refs``.
 """
 
 from __future__ import annotations

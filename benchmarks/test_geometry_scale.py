@@ -8,7 +8,6 @@ choose the same nodes in the same order.
 """
 
 import numpy as np
-import pytest
 import torch
 from prunebench_baselines.d2 import FLOOR, edges_of, forward, greedy, reverse_weights
 from prunebench_baselines.moderate import distance_to_median

@@ -1,10 +1,10 @@
 """Recording a reference training: one number per example, epoch and statistic, with one epoch in memory at a time.
 
 A statistic is a function (logits, labels[, previous]) -> (B,), watched either as the examples are presented
-(augmented, training mode, before the update) or at the end of each epoch (evaluation mode, no augmentation). Per example
-are held four bytes of a statistic, one where its values are small whole numbers (`statistics.WHOLE`), and one of a
-moment, to see that every example came exactly once: 31 for the standard statistics. Finished epochs are appended to
-``.npy`` files of shape (E, N) float32, which are whole when the last epoch is; a row is written in blocks, never copied.
+(augmented, training mode, before the update) or at the end of each epoch (evaluation mode, no augmentation). An example
+takes four bytes a statistic, one where the values are small whole numbers (`statistics.WHOLE`), and one a moment, to
+see that it came exactly once: 31 for the standard statistics. Finished epochs are appended to ``.npy`` files of shape
+(E, N) float32, which are whole when the last epoch is; rows are written in blocks, without a copy.
 """
 
 from __future__ import annotations
