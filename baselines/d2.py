@@ -179,7 +179,7 @@ def greedy(
     chosen = np.empty(budget, dtype=np.int64)
     for t in range(budget):
         while True:  # what stands in a queue bounds the value from above, until it is found to be the value itself
-            if lowered and lowered[0] < ahead:
+            if ahead is END or (lowered and lowered[0] < ahead):
                 bound, _, i = heapq.heappop(lowered)
             else:
                 (bound, _, i), ahead = ahead, next(queue, END)

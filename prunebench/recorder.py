@@ -4,7 +4,7 @@ A statistic is a function (logits, labels[, previous]) -> (B,), watched either a
 (augmented, training mode, before the update) or at the end of each epoch (evaluation mode, no augmentation). An example
 takes four bytes a statistic, one where the values are small whole numbers (`statistics.WHOLE`), and one a moment, to
 see that it came exactly once: 31 for the standard statistics. Finished epochs are appended to ``.npy`` files of shape
-(E, N) float32, which are whole when the last epoch is; rows are written in blocks, without a copy.
+(E, N) float32, which are whole when the last epoch is; a row is written block by block, never copied whole.
 """
 
 from __future__ import annotations

@@ -107,6 +107,12 @@ def test_d2s_queue_chooses_what_a_search_among_all_chooses(examples, k, reverse,
         assert found.tolist() == plain_greedy(u, rows, columns, weights, first, budget)
 
 
+def test_d2s_queue_ends_where_a_value_is_no_number():
+    nothing = np.zeros(0, dtype=int)
+    with pytest.raises(IndexError):
+        greedy(np.array([1.0, np.nan]), nothing, nothing, np.zeros(0), np.arange(2), 2)
+
+
 def test_d2s_messages_are_summed_smallest_first_whatever_the_number_of_edges():
     rng = np.random.default_rng(0)
     hub = np.stack([np.zeros(60, int), np.arange(1, 61)])  # node 0 has 60 edges, node 61 none
