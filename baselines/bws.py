@@ -16,7 +16,7 @@ example; windows that coincide are judged once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from torch import Generator, Tensor
 
 from prunebench import Chosen, class_budgets
 
+from .grouping import group_by_group
 from .ridge import window_accuracy
 from .uniform import balanced
 
@@ -72,24 +73,76 @@ def bws(
     """
     _check(step, furthest, order, proxy, epochs, evaluator, ridge, judged)
     hardness, labels = hardness.cpu(), labels.cpu()
+    place = rank_in_class(hardness, labels, order)
+    starts, member = distinct_windows(place, labels, budget, step, furthest)
+    accuracy = None
+    if len(starts) > 1 and evaluator == "train":
+        accuracy = np.array([judge(_indices(window)) for window in member], dtype=np.float64)
+    elif len(starts) > 1:
+        if proxy == "subset":
+            h = observe(indices=balanced(labels, budget, generator), epochs=epochs).features()  # (N, D)
+        else:
+            h = features()
+        accuracy = window_accuracy(h, labels, member, _judges(place, labels, order, judged), ridge)
+    return _best(starts, member, accuracy, order)
+
+
+def best_windows(
+    h: Tensor,
+    hardness: Tensor,
+    labels: Tensor,
+    budgets: Sequence[int],
+    *,
+    step: float = 0.05,
+    furthest: float = 1.0,
+    order: str = "hardest",
+    ridge: float = 1.0,
+    judged: str = "all",
+) -> list[Chosen]:
+    """What ``bws(proxy="reference")`` keeps for each of several budgets, from one pass over the features.
+
+    Args:
+        h: (N, D) features of one network, which judges all windows of all budgets.
+        hardness, labels: (N,).
+        budgets: k of each.
+
+    The options are those of `bws`.
+
+    Raises:
+        ValueError: an option is out of range, or the features are not finite.
+    """
+    _check(step, furthest, order, "reference", 1, "ridge", ridge, judged)
+    hardness, labels = hardness.cpu(), labels.cpu()
+    place = rank_in_class(hardness, labels, order)
+    grids = [distinct_windows(place, labels, budget, step, furthest) for budget in budgets]
+    together = torch.cat([member for _, member in grids])
+    accuracy = window_accuracy(h, labels, together, _judges(place, labels, order, judged), ridge)
+    shares = np.split(accuracy, np.cumsum([len(starts) for starts, _ in grids])[:-1])
+    return [_best(*grid, share if len(share) > 1 else None, order) for grid, share in zip(grids, shares, strict=True)]
+
+
+def distinct_windows(
+    place: Tensor, labels: Tensor, budget: int, step: float, furthest: float
+) -> tuple[np.ndarray, Tensor]:
+    """Starts (W,) and members (W, N) of the windows tried; in small classes several starts coincide."""
     starts = start_grid(len(labels), budget, step, furthest)
     first, stop = windows(torch.bincount(labels).numpy(), budget, starts)
-    new = np.append(True, (np.diff(first, axis=0) != 0).any(axis=1))  # in small classes several starts coincide
-    starts, first, stop = starts[new], first[new], stop[new]
-    place = rank_in_class(hardness, labels, order)
-    member = members(place, labels, first, stop)  # (W, N)
-    if len(starts) == 1:
-        accuracy = np.full(1, np.nan)
-    elif evaluator == "train":
-        accuracy = np.array([judge(_indices(window)) for window in member], dtype=np.float64)
-    else:
-        subset = proxy == "subset"
-        h = observe(indices=balanced(labels, budget, generator), epochs=epochs).features() if subset else features()
-        among = easiest_half(place, labels, order) if judged == "easiest_half" else torch.ones_like(member[0])
-        accuracy = window_accuracy(h, labels, member, among, ridge)
-    best = int(np.argmax(accuracy))  # the first maximum wins
-    told = _both_ends(float(starts[best]), budget / len(labels), order) | {"starts": starts}
-    return Chosen(_indices(member[best]), details=told | {"judged_accuracy": accuracy})
+    new = np.append(True, (np.diff(first, axis=0) != 0).any(axis=1))
+    return starts[new], members(place, labels, first[new], stop[new])
+
+
+def _judges(place: Tensor, labels: Tensor, order: str, judged: str) -> Tensor:
+    """The examples over which the accuracy is: (N,) bool."""
+    return easiest_half(place, labels, order) if judged == "easiest_half" else torch.ones_like(place, dtype=torch.bool)
+
+
+def _best(starts: np.ndarray, member: Tensor, accuracy: np.ndarray | None, order: str) -> Chosen:
+    """The window of highest accuracy, the first of equal ones; ``accuracy`` is None where there is but one."""
+    best = 0 if accuracy is None else int(np.argmax(accuracy))
+    indices = _indices(member[best])
+    ends = _both_ends(float(starts[best]), len(indices) / member.shape[1], order)
+    told = np.full(len(starts), np.nan) if accuracy is None else accuracy
+    return Chosen(indices, details=ends | {"starts": starts, "judged_accuracy": told})
 
 
 def _indices(window: Tensor) -> Tensor:
@@ -156,7 +209,7 @@ def windows(
 def rank_in_class(hardness: Tensor, labels: Tensor, order: str = "hardest") -> Tensor:
     """Place of each example in its class, 0 at the end that ``order`` names, ties as given: (N,) -> (N,) int64."""
     ranking = torch.argsort(hardness, descending=order == "hardest", stable=True)
-    ranking = ranking[torch.argsort(labels[ranking], stable=True)]  # class by class
+    ranking = ranking[group_by_group(labels[ranking])]  # class by class
     counts = torch.bincount(labels)
     place = torch.empty_like(ranking)
     place[ranking] = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[labels[ranking]]

@@ -53,7 +53,7 @@ def ccs(
         raise ValueError(f"cutoff must lie in [0, 1), got {cutoff}")
     if strata < 1:
         raise ValueError(f"strata must be at least 1, got {strata}")
-    rest = torch.arange(examples, device=hardness.device)
+    rest = None
     if cutoff > 0:
         rest = uncut(score("accumulated_margin"), int(cutoff * examples)).to(hardness.device)
         if len(rest) < budget:
@@ -62,9 +62,9 @@ def ccs(
                 f"cutoff={cutoff} leaves {len(rest)} of {examples} examples, but {budget} are to be kept: "
                 f"choose cutoff <= {most} or keep fewer"
             )
-    groups = strata_of(hardness[rest], strata)
-    budgets = allocate(torch.bincount(groups, minlength=strata), budget)
-    return rest.cpu()[draw(groups, budgets, generator)]
+    groups = strata_of(hardness if rest is None else hardness[rest], strata)
+    drawn = draw(groups, allocate(torch.bincount(groups, minlength=strata), budget), generator)
+    return drawn if rest is None else rest.cpu()[drawn]
 
 
 def uncut(margin_hardness: Tensor, cut: int) -> Tensor:
@@ -80,15 +80,15 @@ def strata_of(scores: Tensor, strata: int, *, rounding: str = "paper") -> Tensor
     """
     if rounding == "reference":
         return _reference_strata_of(scores, strata)
-    if not bool(torch.isfinite(scores).all()):
-        raise ValueError("scores must be finite to be split into strata")
     scores = scores.double()
-    low, high = scores.min(), scores.max()
+    low, high = scores.aminmax()  # NaN where any is
+    if not bool(torch.isfinite(low) & torch.isfinite(high)):
+        raise ValueError("scores must be finite to be split into strata")
     if torch.isinf(high - low):  # the range of huge scores does not fit a float64, half of it does
         scores, low, high = scores / 2, low / 2, high / 2
     if high == low:
         return torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-    return ((scores - low) / (high - low) * strata).long().clamp_(max=strata - 1)
+    return (scores - low).div_(high - low).mul_(strata).long().clamp_(max=strata - 1)
 
 
 def _reference_strata_of(scores: Tensor, strata: int) -> Tensor:

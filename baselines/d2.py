@@ -15,6 +15,7 @@ set without an order, and takes classes of at most k examples whole, whatever th
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +27,7 @@ from prunebench import UserError
 from .ccs import uncut
 
 FLOOR = 1e-7  # the least score an edge carries
+END = (math.inf, -1, -1)  # of a queue
 
 
 def d2(
@@ -139,9 +141,18 @@ def forward(
     rows, columns, lengths = edges
     weight = np.exp(-gamma * lengths**2) if kernel == "paper" else np.exp(-lengths)
     heard = weight * (s if floor is None else np.maximum(s, floor))[columns]
-    order = np.lexsort((heard, rows))  # a sum must not depend on the order of the examples
-    total = np.bincount(rows[order], weights=heard[order], minlength=len(s))
+    total = in_ascending_order(heard, np.bincount(rows, minlength=len(s)))
     return s + total if message == "sum" else s * total
+
+
+def in_ascending_order(heard: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """The sum of each node's edges, smallest first, so that it does not depend on their order: (E,), (N,) -> (N,)."""
+    total, start = np.zeros(len(degrees)), degrees.cumsum() - degrees
+    for degree in np.unique(degrees):  # nodes of as many edges are rows of one matrix
+        nodes = np.flatnonzero(degrees == degree)
+        for column in np.sort(heard[start[nodes][:, None] + np.arange(degree)], axis=1).T:
+            total[nodes] += column
+    return total
 
 
 def reverse_weights(lengths: np.ndarray, kernel: str, gamma: float, reverse: str) -> np.ndarray:
@@ -161,20 +172,28 @@ def greedy(
         rows, columns, weights: (E,), rows ascending.
         first: (N,) ranks; of equal values the lowest wins.
     """
-    start = np.searchsorted(rows, np.arange(len(u) + 1)).tolist()
-    value, rank = u.tolist(), first.tolist()
-    heap = [(-v, r, i) for i, (v, r) in enumerate(zip(value, rank, strict=True))]
-    heapq.heapify(heap)  # an example stands in it once for each of its values; only the last one counts
+    start = np.append(0, np.bincount(rows, minlength=len(u)).cumsum()).tolist()
+    value, rank, best = u.tolist(), first.tolist(), np.lexsort((first, -u))
+    queue = zip((-u[best]).tolist(), first[best].tolist(), best.tolist(), strict=True)  # as good as it was at first
+    lowered: list[tuple[float, int, int]] = []  # a heap of those found to be worse by then: (-value, rank, example)
+    ahead = next(queue, END)
     taken = bytearray(len(value))
     chosen = np.empty(budget, dtype=np.int64)
     for t in range(budget):
-        negative, _, i = heapq.heappop(heap)
-        while taken[i] or -negative != value[i]:
-            negative, _, i = heapq.heappop(heap)
+        while True:  # what stands in a queue bounds the value from above, until it is found to be the value itself
+            if ahead is END or (lowered and lowered[0] < ahead):
+                bound, _, i = heapq.heappop(lowered)
+            else:
+                (bound, _, i), ahead = ahead, next(queue, END)
+            now = -value[i]
+            if now == bound and not taken[i]:
+                break
+            if now > bound and not taken[i]:
+                heapq.heappush(lowered, (now, rank[i], i))
         taken[i], chosen[t] = 1, i
         near = slice(start[i], start[i + 1])
         for j, weight in zip(columns[near].tolist(), weights[near].tolist(), strict=True):
-            if not taken[j]:
-                value[j] -= weight * value[i]
-                heapq.heappush(heap, (-value[j], rank[j], j))
+            value[j] += weight * now
+            if weight * now > 0 and not taken[j]:  # below 0 a choice raises its neighbours
+                heapq.heappush(lowered, (-value[j], rank[j], j))
     return chosen

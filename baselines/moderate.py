@@ -15,8 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from .grouping import group_by_group
 
 
 def class_distance(features: Callable[[], Tensor], labels: Tensor) -> Tensor:
@@ -36,18 +39,19 @@ def distance_to_median(h: Tensor, labels: Tensor) -> Tensor:
     """(N, D), (N,) -> (N,) float64: ||h_i - m_{y_i}||_2."""
     labels = labels.to(h.device)
     distance = torch.empty(len(h), dtype=torch.float64, device=h.device)
-    members = torch.argsort(labels, stable=True).split(torch.bincount(labels).tolist())
+    members = group_by_group(labels).split(torch.bincount(labels).tolist())
     for indices in members:  # class by class, so that only one class is held in float64
-        x = h[indices].double()  # (n_c, D)
+        x = h[indices]  # (n_c, D)
         if len(indices):
-            distance[indices] = (x - median(x)).norm(dim=1)
+            distance[indices] = (x.double() - median(x)).norm(dim=1)
     return distance
 
 
 def median(x: Tensor) -> Tensor:
-    """Coordinate-wise median, the mean of the middle two for an even count: (n, D) -> (D,)."""
-    ranked = x.sort(dim=0).values
-    return (ranked[(len(x) - 1) // 2] + ranked[len(x) // 2]) / 2
+    """Coordinate-wise median, the mean of the middle two for an even count: (n, D) -> (D,) float64."""
+    by_coordinate = x.T.contiguous()  # NumPy sorts float32 rows by vector instructions, torch on a GPU
+    ranked = torch.from_numpy(np.sort(by_coordinate.numpy())) if x.device.type == "cpu" else by_coordinate.sort().values
+    return (ranked[:, (len(x) - 1) // 2].double() + ranked[:, len(x) // 2].double()) / 2
 
 
 def moderate(hardness: Tensor, budget: int) -> Tensor:

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from prunebench import class_budgets
 
+from .grouping import group_by_group
+
 
 def per_class(
     labels: Tensor, inner: Callable[[Tensor, int], Tensor], budget: int, *, quota: str = "proportional"
@@ -35,7 +37,7 @@ def per_class(
     """
     labels = labels.cpu()
     counts = torch.bincount(labels)
-    members = torch.argsort(labels, stable=True).split(counts.tolist())  # C x (n_c,) ascending
+    members = group_by_group(labels).split(counts.tolist())  # C x (n_c,) ascending
     budgets = class_budgets(counts.numpy(), budget, quota).tolist()
     parts = [inner(indices, k) for indices, k in zip(members, budgets, strict=True) if k]
     return torch.cat([torch.as_tensor(part) for part in parts])

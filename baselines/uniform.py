@@ -16,6 +16,8 @@ from torch import Generator, Tensor
 
 from prunebench import class_budgets
 
+from .grouping import group_by_group, narrow
+
 
 def random_score(seeds: Tensor) -> Tensor:
     """A uniform number per example, a function of its seed alone.
@@ -60,14 +62,18 @@ def balanced(labels: Tensor, budget: int, generator: Generator, *, quota: str = 
 
 def draw(groups: Tensor, budgets: Tensor, generator: Generator) -> Tensor:
     """``budgets[g]`` examples of each group g, uniformly: (N,), (G,) -> (k,) int64, ascending, on the CPU."""
-    shuffled = torch.randperm(len(groups), generator=generator)
+    short = torch.int32 if len(groups) <= torch.iinfo(torch.int32).max else torch.int64  # the same permutation
+    shuffled = torch.randperm(len(groups), generator=generator, dtype=short)
     return first_of_each(groups.cpu(), budgets.cpu(), shuffled)
 
 
 def first_of_each(groups: Tensor, budgets: Tensor, order: Tensor) -> Tensor:
     """The first ``budgets[g]`` of each group g in ``order``: (N,), (G,), (M,) -> (k,) int64, ascending."""
-    members = order[torch.argsort(groups[order], stable=True)]  # (M,) group by group, in order inside each
-    grouped = groups[members]
-    counts = torch.bincount(grouped, minlength=len(budgets))  # (G,)
-    place = torch.arange(len(members)) - (counts.cumsum(0) - counts)[grouped]  # (M,) 0.. inside its group
-    return members[place < budgets[grouped]].sort().values
+    ordered = narrow(groups)[order]  # (M,)
+    counts = torch.bincount(ordered, minlength=len(budgets))  # (G,)
+    taken = torch.minimum(budgets, counts)
+    skipped = (counts.cumsum(0) - counts) - (taken.cumsum(0) - taken)  # (G,) members before a group's that stay out
+    places = torch.arange(int(taken.sum())) + skipped.repeat_interleave(taken)  # (k,) in the order group by group
+    kept = torch.zeros(len(groups), dtype=torch.bool)
+    kept[order[group_by_group(ordered)[places]]] = True
+    return torch.nonzero(kept).squeeze(1)

@@ -94,12 +94,12 @@ def _length_of(given: Mapping[str, Any]) -> int:
 def _values(method: Method, seed: int, keys: Sequence[str]) -> dict[str, Any]:
     import torch
 
-    return {
-        "seeds": example_seeds(method.entry.record.name, seed, keys),
-        "held_out": held_out(keys),
-        "device": torch.device("cpu"),
-        "progress": silent,
-    }
+    found = {"device": torch.device("cpu"), "progress": silent}
+    if "seeds" in method.needs:
+        found["seeds"] = example_seeds(method.entry.record.name, seed, keys)
+    if "held_out" in method.needs:
+        found["held_out"] = held_out(keys)
+    return found
 
 
 def select(
@@ -162,9 +162,9 @@ def select(
 
 def _selector_values(method: Method, scores: Scores, order: np.ndarray, labels: Any, seed: int) -> dict[str, Any]:
     """What a selector may name without a data set, in ``order`` (N,)."""
-    names = scores.keys or tuple(f"train:{i}" for i in range(len(scores)))
-    values = _values(method, seed, [names[i] for i in order])
-    ordered = scores.take(order)
+    hashed = order if {"seeds", "held_out"} & set(method.needs) else ()
+    values = _values(method, seed, [scores.keys[i] if scores.keys else f"train:{i}" for i in hashed])
+    ordered = replace(scores, keys=None).take(order)
     values |= {"hardness": ordered.hardness, "details": dict(ordered.details)}
     if labels is not None:
         values["labels"] = as_labels(_fitting_array(labels, len(scores), "labels"))[order]

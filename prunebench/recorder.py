@@ -1,9 +1,10 @@
 """Recording a reference training: one number per example, epoch and statistic, with one epoch in memory at a time.
 
 A statistic is a function (logits, labels[, previous]) -> (B,), watched either as the examples are presented
-(augmented, training mode, before the update) or at the end of each epoch (evaluation mode, no augmentation). Four bytes
-are held per example and statistic, and one per moment, to see that every example came exactly once. Finished epochs are
-appended to ``.npy`` files of shape (E, N), which are whole when the last epoch is.
+(augmented, training mode, before the update) or at the end of each epoch (evaluation mode, no augmentation). An example
+takes four bytes a statistic, one where the values are small whole numbers (`statistics.WHOLE`), and one a moment, to
+see that it came exactly once: 31 for the standard statistics. Finished epochs are appended to ``.npy`` files of shape
+(E, N) float32, which are whole when the last epoch is; a row is written block by block, never copied whole.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import inspect
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +22,9 @@ from torch import Tensor
 
 from .errors import MethodError
 from .seeds import global_rng
-from .statistics import STANDARD, At, Statistic
+from .statistics import STANDARD, WHOLE, At, Statistic
+
+BLOCK = 2**16  # values written at a time
 
 _TRUSTED = {fn for fn, _ in STANDARD.values()}
 
@@ -72,14 +75,16 @@ class Recorder:
         if self.epoch == self.epochs:
             raise ValueError(f"all {self.epochs} epochs are recorded already")
         for at, seen in self._seen.items():
-            if not bool((seen == 1).all()):
+            fewest, most = seen.aminmax()
+            if not fewest == most == 1:
                 worst = int((seen != 1).to(torch.uint8).argmax())
                 raise ValueError(
                     f"epoch {self.epoch}: example {worst} came {int(seen[worst])} times at {at}; each must come once"
                 )
             seen.zero_()
             for watched in self._watched[at]:
-                self._open[watched.name].write(watched.row(self.n).astype("<f4", copy=False).tobytes())
+                for values in watched.row(self.n):
+                    self._open[watched.name].write(values)
         self.epoch += 1
 
     def close(self) -> dict[str, Path]:
@@ -126,18 +131,25 @@ class _Watched:
     def __init__(self, name: str, fn: Statistic) -> None:
         self.name, self.fn, self.trusted = name, fn, fn in _TRUSTED
         self.wants_previous = not self.trusted and "previous" in inspect.signature(fn).parameters
-        self.values: Tensor | None = None  # (N,) float32
+        self.dtype = torch.uint8 if fn in WHOLE else torch.float32
+        self.values: Tensor | None = None  # (N,)
 
     def record(self, where: Tensor, logits: Tensor, labels: Tensor, previous: Tensor | None, n: int) -> None:
         if self.wants_previous and previous is None:  # epoch 0: the column stays NaN
             return
         if self.values is None:
-            self.values = torch.full((n,), torch.nan, device=logits.device)
+            self.values = torch.empty(n, dtype=self.dtype, device=logits.device)  # every place is seen, or refused
         value = self.fn(logits, labels) if self.trusted else self._guarded(logits, labels, previous)
-        self.values[where] = value
+        self.values[where] = value.to(self.dtype)
 
-    def row(self, n: int) -> np.ndarray:
-        return np.full(n, np.nan, np.float32) if self.values is None else self.values.cpu().numpy()
+    def row(self, n: int) -> Iterator[bytes]:
+        """The epoch's (N,) little-endian float32, block by block."""
+        for first in range(0, n, BLOCK):
+            if self.values is None:
+                block = np.full(min(BLOCK, n - first), np.nan, np.float32)
+            else:
+                block = self.values[first : first + BLOCK].cpu().numpy()
+            yield block.astype("<f4", copy=False).tobytes()
 
     def _guarded(self, logits: Tensor, labels: Tensor, previous: Tensor | None) -> Tensor:
         """A plugin's function gets copies and its own random state, so that it cannot change the training."""

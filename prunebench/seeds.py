@@ -30,7 +30,7 @@ def generator_for(*names: Any) -> torch.Generator:
 
 def example_seeds(scorer: str, score_seed: int, keys: Sequence[str]) -> np.ndarray:
     """(N,) int64: one seed per example from (scorer name, score seed, key), options excluded, so noise is paired."""
-    return np.array([seed_for(scorer, score_seed, key) for key in keys], dtype=np.int64)
+    return _seeds_for_keys(scorer, score_seed, keys=keys)
 
 
 def key_order(keys: Sequence[str]) -> np.ndarray:
@@ -41,7 +41,19 @@ def key_order(keys: Sequence[str]) -> np.ndarray:
 
 def held_out(keys: Sequence[str]) -> np.ndarray:
     """(N,) bool: one example in ten, by key hash, so it needs no labels and no seed."""
-    return np.array([seed_for("held_out", key) % 10 == 0 for key in keys], dtype=bool)
+    return _seeds_for_keys("held_out", keys=keys) % 10 == 0
+
+
+def _seeds_for_keys(*names: Any, keys: Sequence[str]) -> np.ndarray:
+    """(N,) int64: ``seed_for(*names, key)`` of every key, with what they share hashed once."""
+    begun = hashlib.sha256("".join(f"{name}\0" for name in names).encode())
+
+    def digest(key: str) -> bytes:
+        whole = begun.copy()
+        whole.update(key.encode())
+        return whole.digest()[:8]
+
+    return (np.frombuffer(b"".join(map(digest, keys)), dtype=">u8") >> 1).astype(np.int64)
 
 
 def noise(seeds: Tensor, draw: int, shape: Sequence[int], device: Any = "cpu") -> Tensor:

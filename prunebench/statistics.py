@@ -85,6 +85,7 @@ STANDARD: dict[str, tuple[Statistic, At]] = {
     "loss": (loss, "presentation"),
     "el2n": (el2n, "epoch_end"),
 }
+WHOLE = frozenset({correct})  # whole numbers from 0 to 255, held in a byte while an epoch lasts
 DEFINITIONS = dict.fromkeys(STANDARD, 1)  # a number changes when what the statistic computes changes
 
 

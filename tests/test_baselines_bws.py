@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunebench_baselines import ridge as ridge_module
-from prunebench_baselines.bws import bws, easiest_half, members, rank_in_class, start_grid, windows
-from prunebench_baselines.ridge import segments, solve, window_accuracy, window_moments
+from prunebench_baselines.bws import best_windows, bws, easiest_half, members, rank_in_class, start_grid, windows
+from prunebench_baselines.ridge import parts, solve, window_accuracy, window_moments
 
 from prunebench import budget_for, class_budgets
 
@@ -151,10 +151,12 @@ def test_our_windows_differ_from_the_released_codes_by_rounding_only(golden, fea
 # ridge
 
 
-def test_segments_partition_what_the_windows_keep():
-    member = torch.tensor([[1, 1, 0, 0, 1], [0, 1, 0, 1, 1], [0, 0, 0, 1, 1]], dtype=torch.bool)
-    found = {(enters, leaves): indices.tolist() for enters, leaves, indices in segments(member)}
-    assert found == {(0, 1): [0], (0, 2): [1], (1, 3): [3], (0, 3): [4]}
+def test_parts_partition_what_the_windows_keep():
+    member = torch.tensor([[1, 1, 0, 0, 1, 1], [0, 1, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1]], dtype=torch.bool)
+    found = {tuple(inside): indices.tolist() for inside, indices in parts(member)}
+    assert found == {(0,): [0], (0, 1): [1], (1, 2): [3], (0, 1, 2): [4], (0, 2): [5]}
+    many = member.repeat(50, 1)  # more windows than bits in a number
+    assert sorted(part.tolist() for _, part in parts(many)) == [[0], [1], [3], [4], [5]]
 
 
 def test_one_pass_gives_the_moments_of_every_window(golden, monkeypatch):
@@ -265,6 +267,20 @@ def test_one_network_may_serve_all_ratios(golden):
     h = torch.from_numpy(golden["features_d12"])
     shared, _ = whole(golden, proxy="reference", observe=refused, features=lambda: h)
     assert torch.equal(shared.indices, whole(golden)[0].indices)
+
+
+def test_one_pass_may_serve_all_ratios(golden):
+    h, budgets = torch.from_numpy(golden["features_d12"]), (12, 48, 96, 180, 239, 240)
+    hardness, labels = torch.from_numpy(golden["measure"]), torch.from_numpy(golden["labels"])
+    for options in ({}, {"order": "easiest", "furthest": 0.5, "ridge": 0.3, "judged": "easiest_half", "step": 0.02}):
+        together = best_windows(h, hardness, labels, budgets, **options)
+        for budget, found in zip(budgets, together, strict=True):
+            alone = bws(
+                *(hardness, labels, budget, refused, lambda: h, refused, generator()), proxy="reference", **options
+            )
+            assert torch.equal(found.indices, alone.indices) and found.details.keys() == alone.details.keys()
+            for name, value in alone.details.items():
+                np.testing.assert_array_equal(found.details[name], value)
 
 
 def test_a_network_may_be_trained_on_every_window(golden):

@@ -104,3 +104,24 @@ def test_the_table_of_searches_is_the_record():
         for search in ("exhaustive", "fast"):
             shares = " / ".join(f"{x:.3f}" for x in record[world][search]["classes_at_95_percent"])
             assert f"| {world} | {search} | {record[world]['evaluations'][search]:,} | {shares} |" in text
+
+
+def test_the_tables_of_scale_are_the_record():
+    import json
+
+    text = (ROOT / "docs" / "scale.md").read_text()
+    record = json.loads((ROOT / "benchmarks" / "records" / "scale.json").read_text())
+    rows = []
+    for name, found in record.items():
+        if "ratio" in found:
+            goal = "" if found["goal"] is None else f"{found['goal']}x"
+            seconds = f"{found['ours_seconds']:g} | {found['plain_seconds']:g} | {found['ratio']:g}x"
+            rows.append(f"| {name} | {found['size']} | {seconds} | {goal} |")
+        else:
+            figures = f"{found['bytes_per_example']:,} | {found['bound']:,} | {found['seconds']:,}"
+            rows.append(f"| {name} | {found['size']} | {figures} |")
+    told = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| what ")]
+    assert sorted(told) == sorted(rows)
+    for name, found in record.items():
+        file, function = found["command"].split()[1].split("::")
+        assert f"def {function}(" in (ROOT / file).read_text(), f"the command of {name} leads nowhere"

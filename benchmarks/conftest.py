@@ -1,0 +1,102 @@
+"""What the benchmarks of scale share: both sides on one thread and in turns, and the record of what was measured.
+
+    .venv/bin/pytest benchmarks --record        # writes benchmarks/records/scale.json, the table of docs/scale.md
+
+Times are a process's own CPU seconds, so that whatever else the machine does counts for neither side; the best of the
+rounds counts. Equality is checked before anything is told, and no clock fails a benchmark.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+RECORD = Path(__file__).parent / "records" / "scale.json"
+Run = Callable[[], Any]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--record", action="store_true", help=f"write what was measured to {RECORD.name}")
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def recorded(request):
+    """``recorded(name, **figures)`` prints the figures and, with ``--record``, puts them into the record."""
+
+    def write(name: str, **figures: Any) -> None:
+        print(f"\n{name}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in figures.items()))
+        if not request.config.getoption("--record"):
+            return
+        found = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        file = Path(request.node.path).name
+        found[name] = {
+            **figures,
+            "command": f"pytest benchmarks/{file}::{request.node.originalname} --record",
+            "torch": torch.__version__,
+        }
+        RECORD.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
+
+    return write
+
+
+@pytest.fixture
+def against(benchmark, recorded, one_thread):
+    """``against(name, ours, plain, equal, goal=...)``: equality of both results, then the ratio of their seconds."""
+
+    def compare(
+        name: str,
+        ours: Run,
+        plain: Run,
+        equal: Callable[[Any, Any], None],
+        *,
+        goal: float | None,
+        size: str,
+        rounds: int = 3,
+        plain_rounds: int = 2,
+    ) -> None:
+        pairs = []
+        for i in range(max(rounds, plain_rounds)):
+            mine, seconds = timed(ours)
+            theirs, plain_seconds = timed(plain) if i < plain_rounds else (None, float("inf"))
+            if i == 0:
+                equal(mine, theirs)
+            del mine, theirs
+            pairs.append((seconds, plain_seconds))
+        best, plain_best = (min(times) for times in zip(*pairs, strict=True))
+        figures = {
+            "size": size,
+            "ours_seconds": figure(best),
+            "plain_seconds": figure(plain_best),
+            "ratio": figure(plain_best / best),
+            "goal": goal,
+        }
+        benchmark.extra_info.update(figures)
+        recorded(name, **figures)
+        benchmark.pedantic(ours, rounds=1)
+
+    return compare
+
+
+def timed(run: Run) -> tuple[Any, float]:
+    start = time.process_time()
+    result = run()
+    return result, time.process_time() - start
+
+
+def figure(value: float) -> float:
+    """Three significant digits."""
+    return float(f"{value:.3g}")
