@@ -13,8 +13,20 @@ from typing import Any
 
 import click
 
-from prunebench import Call, Plan, UserError, as_json, call_of, data_options, harness_options, progress_display
+from prunebench import (
+    Call,
+    CellError,
+    Plan,
+    PrunebenchError,
+    UserError,
+    as_json,
+    call_of,
+    data_options,
+    harness_options,
+    progress_display,
+)
 
+from .configs import reason
 from .task import TASK_INPUTS, Task
 
 scorer_option = click.option(
@@ -23,7 +35,21 @@ scorer_option = click.option(
 seed_option = click.option("--score-seed", type=int, default=0, show_default=True, help="Which independent scoring.")
 
 
-@click.group()
+class OneSentence(click.Group):
+    """What goes wrong inside a command is told in one sentence, with the exit code of a failed cell."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As any group; an unexpected error becomes a `CellError`."""
+        try:
+            return super().invoke(ctx)
+        except (PrunebenchError, click.ClickException, click.exceptions.Exit, click.exceptions.Abort, BrokenPipeError):
+            raise
+        except Exception as failure:
+            told = reason(failure)
+            raise CellError(told if told.startswith("drd: ") else f"drd: {type(failure).__name__}: {told}") from failure
+
+
+@click.group(cls=OneSentence)
 def drd() -> None:
     """Diffusion Reconstruction Deviation: its model, its timesteps, its pictures."""
 
@@ -128,8 +154,11 @@ def timesteps(scorer: str, out: Path | None, score_seed: int, as_json: bool, **g
 
 def refuse_wrong(scorer: str, options: Mapping[str, Any]) -> None:
     """As the scorer itself, before anything trains."""
+    from .opening import STEPS
     from .options import check
+    from .schedule import ddim_levels
 
+    ddim_levels(1000, STEPS, options.get("spacing", "leading"))
     names = ("timestep", "samples", "noises", "draws", "reduction", "rivals", "search", "target")
     check(scorer.partition("(")[0].strip(), **{name: options[name] for name in names if name in options})
 
