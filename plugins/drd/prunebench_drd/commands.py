@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -76,24 +75,23 @@ def pretrain(dit: str, steps: str, out: Path | None, score_seed: int, **given: A
     The model is the one that `drd` trains by itself with the same options, store and seed, so scoring finds it; the
     folder beside it can be used elsewhere, as `drd(model="FOLDER")`.
     """
+    from .export import exported, refuse_taken
     from .figures import folder_for
     from .gallery import gallery
     from .opening import opened
 
     place = out or Path(f"dit-{given['dataset'].partition('(')[0].partition(':')[0]}")
-    if place.exists() and not (place.is_dir() and ((place / "card.json").is_file() or not any(place.iterdir()))):
-        raise UserError(f"{place} is there and holds no model of ours: give another --out")
+    refuse_taken(place)
     folder_for(place)
+    folder_for(place.resolve().parent)
     call, task = called(f"drd(model='own', dit={dit!r}, dit_steps={steps if steps == 'auto' else _whole(steps)})",
                         score_seed, **given)  # fmt: skip
-    refuse_another(place, call.dataset.fingerprint)
+    refuse_taken(place, call.dataset.fingerprint)
     chosen, levels = opened(task, **{name: call.options[name] for name in ("model", "dit", "dit_steps")})
     assert chosen.folder is not None
-    shutil.copytree(chosen.folder, place, dirs_exist_ok=True)
-    card = json.loads((place / "card.json").read_text())
-    card["data"] = {"name": call.dataset.name, "fingerprint": call.dataset.fingerprint}
-    (place / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-    for sheet in gallery(chosen, task, levels, place):
+    data = {"name": call.dataset.name, "fingerprint": call.dataset.fingerprint}
+    card, sheets = exported(chosen.folder, place, data, lambda folder: gallery(chosen, task, levels, folder))
+    for sheet in sheets:
         click.echo(f"sheet: {sheet}")
     click.echo(
         f"model: {place} ({card['recipe']['size']}, {card['parameters']:,} parameters, "
@@ -104,13 +102,6 @@ def pretrain(dit: str, steps: str, out: Path | None, score_seed: int, **given: A
     size = f" --image-size {given['image_size']}" if given["image_size"] else ""
     data = shlex.quote(given["dataset"])
     click.echo(f"use it: prunebench run --dataset {data}{size} --scorer {scorer} --selector bws")
-
-
-def refuse_another(place: Path, fingerprint: str) -> None:
-    """A model that was trained on other data is not written over."""
-    card = place / "card.json"
-    if card.is_file() and json.loads(card.read_text()).get("data", {}).get("fingerprint") != fingerprint:
-        raise UserError(f"{place} holds a model of other data: give another --out")
 
 
 def _whole(text: str) -> int:

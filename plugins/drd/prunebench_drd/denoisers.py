@@ -7,7 +7,6 @@ with the tuple of class names.
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -109,32 +108,22 @@ def load_factory(text: str, classes: Sequence[str]) -> CheckedDenoiser:
             f"drd: the denoiser factory {text!r} cannot be imported ({reason(error)}); give package.module:factory of "
             "a module on PYTHONPATH"
         ) from error
-    if not takes_one(factory):
-        raise UserError(f"drd: {text!r} must be a function that takes the tuple of class names alone")
     try:
         denoiser = factory(tuple(classes))
     except PrunebenchError:
         raise
     except Exception as error:
-        raise UserError(
-            f"drd: the denoiser factory {text!r} failed ({type(error).__name__}: {reason(error)}); mend it, and call "
-            "it with the class names to try it"
-        ) from error
+        if (
+            isinstance(error, TypeError) and error.__traceback__ and error.__traceback__.tb_next is None
+        ):  # not inside it
+            told = f"must take the tuple of class names alone ({reason(error)})"
+        else:
+            told = (
+                f"failed ({type(error).__name__}: {reason(error)}); mend it, and call it with the class names to try it"
+            )
+        raise UserError(f"drd: the denoiser factory {text!r} {told}") from error
     check_members(denoiser, f"the denoiser made by {text!r}")
     return CheckedDenoiser(denoiser, repr(text))
-
-
-def takes_one(factory: Any) -> bool:
-    """Whether it can be called with one argument; what does not say is believed."""
-    if not callable(factory):
-        return False
-    try:
-        inspect.signature(factory).bind(())
-    except TypeError:
-        return False
-    except ValueError:  # some built-in types have no signature
-        return True
-    return True
 
 
 def check_members(denoiser: Any, whose: str) -> None:

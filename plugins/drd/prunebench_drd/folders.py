@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prunebench import UserError
 
-from .batching import in_rows, picture_rows
+from .batching import Room, picture_rows
 from .configs import WEIGHTS, check_fit, read_config, read_json, reason
 from .denoisers import check_abar
 from .hub import WAY_OUT
@@ -61,6 +61,7 @@ class DiTDenoiser:
         self.side = int(transformer.config.sample_size)  # of what it denoises
         self.size = self.side * (1 if vae is None else 2 ** (len(vae.config.block_out_channels) - 1))
         self.precision = precision_for(device, precision)
+        self.room = Room()
 
     def predict_noise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """The network's noise; the learned variance of published DiTs is dropped, nothing is guided.
@@ -87,13 +88,15 @@ class DiTDenoiser:
         z = pixels.float() / 127.5 - 1
         if self.vae is None:
             return z[:, : self.channels]
-        return in_rows(self._vae_mean, picture_rows(self.size), z) * self.vae.config.scaling_factor
+        return self.room.in_rows("encode", self._vae_mean, picture_rows(self.size), z) * self.vae.config.scaling_factor
 
     @torch.inference_mode()
     def decode(self, z: Tensor) -> Tensor:
         """Back to (B, 3, S, S) in [0, 1]."""
         if self.vae is not None:
-            z = in_rows(self._vae_pictures, picture_rows(self.size), z / self.vae.config.scaling_factor)
+            z = self.room.in_rows(
+                "decode", self._vae_pictures, picture_rows(self.size), z / self.vae.config.scaling_factor
+            )
         return (z / 2 + 0.5).clamp(0, 1).expand(-1, 3, -1, -1)
 
     def _vae_mean(self, pictures: Tensor) -> Tensor:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from prunebench import UserError
 
+from .batching import Room
 from .denoisers import Denoiser, load_factory
 from .dit import Recipe, recipe_for
 from .folders import DiTDenoiser, folder_digest, load_folder
@@ -29,6 +30,7 @@ class Chosen:
     size: int  # px, the side of the pictures it is given
     latent: bool
     folder: Path | None = None  # where it lies
+    room: Room = field(default_factory=Room)
 
 
 def resolve_model(model: Any, imagenet: bool, size: int) -> str:

@@ -205,9 +205,9 @@ def broken(classes):
 
 def test_what_fails_inside_a_factory_is_not_blamed_on_its_signature(factory):
     text = refused(factory(broken))
-    assert "failed (TypeError: object of type 'int' has no len())" in text and "must be a function" not in text
+    assert "failed (TypeError: object of type 'int' has no len())" in text and "must take the tuple" not in text
     for wrong in (lambda: perfect(), lambda a, b: perfect(), 5):
-        assert "must be a function that takes the tuple of class names alone" in refused(factory(wrong))
+        assert "must take the tuple of class names alone" in refused(factory(wrong))
     assert factory(lambda *classes: perfect())().abar is not None
 
 
