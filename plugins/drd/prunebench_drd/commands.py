@@ -164,6 +164,7 @@ def open_with(options: Mapping[str, Any], task: Task) -> Any:
 def show_steps(classes: tuple[str, ...], levels: Any, found: Mapping[str, Any]) -> None:
     """One line per class."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -177,11 +178,18 @@ def show_steps(classes: tuple[str, ...], levels: Any, found: Mapping[str, Any]) 
         snr = float(found["candidate_snr"][candidates.index(step)])
         peak = curve[candidates.index(step)]
         table.add_row(
-            *(name, str(found["samples"][c]), str(step), str(int(levels[step])), f"{snr:.3f}"),
+            *(
+                escape(" ".join(name.split())),
+                str(found["samples"][c]),
+                str(step),
+                str(int(levels[step])),
+                f"{snr:.3f}",
+            ),
             *(f"{peak:.3f}", f"{second} ({curve[candidates.index(second)] / peak:.0%})" if peak > 0 else "-"),
         )
     Console(width=100).print(table)
-    click.echo(f"{found['search_evaluations']:,} network evaluations of one picture each")
+    judged = f"t* judged by {found['noises_at_t_star']} of {found['noises']} noises"
+    click.echo(f"{found['search_evaluations']:,} network evaluations of one picture each, {judged}")
 
 
 def _plain(value: Any) -> Any:
@@ -195,7 +203,13 @@ def _plain(value: Any) -> Any:
 @drd.command()
 @click.option("--scores", "file", type=click.Path(path_type=Path), required=True, help="Score file of drd.")
 @click.option("--examples", metavar="I,J,...", help="Positions in the training split [default: ends and middle].")
-@click.option("--each", type=int, default=1, show_default=True, help="Pictures from each end and the middle.")
+@click.option(
+    "--each",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Pictures from each end and the middle; a small class gives fewer.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default="explained.png", show_default=True)
 @seed_option
 @data_options
