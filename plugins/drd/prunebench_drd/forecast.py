@@ -17,9 +17,10 @@ from prunebench import UserError
 
 from . import flops
 from .batching import network_rows, picture_rows
+from .calibration import calibrate
 from .configs import reason
 from .dit import recipe_for
-from .estimate import Costs, Estimate, Rates, Size, calibrate, estimate, memory, search_evaluations, searched_pictures
+from .estimate import Costs, Estimate, Rates, Size, estimate, memory, search_evaluations, searched_pictures
 from .folders import DiTDenoiser, model_configs
 from .hub import IMAGENET_DIT, find_model
 from .models import is_factory, resolve_model

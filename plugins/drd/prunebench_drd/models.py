@@ -13,7 +13,7 @@ from prunebench import UserError
 
 from .batching import Room
 from .denoisers import Denoiser, load_factory
-from .dit import Recipe, recipe_for
+from .dit import Recipe
 from .folders import DiTDenoiser, folder_digest, load_folder
 from .hub import IMAGENET_DIT, find_model
 from .pretrain import train
@@ -97,8 +97,3 @@ def refuse_unconditional(denoiser: Denoiser, timestep: int | str) -> None:
             "drd: this denoiser ignores the class, so timestep='ib' has nothing to search by; give a DDIM step for all "
             "classes: timestep=20"
         )
-
-
-def own_recipe(images: Any, dit: str, dit_steps: int | str) -> Recipe:
-    """The recipe of a model trained on these pictures."""
-    return recipe_for(images.size, dit, dit_steps, flip=bool(images.flip))

@@ -6,9 +6,10 @@ from torch import Tensor
 
 from prunebench import UserError
 
+from .dit import recipe_for
 from .hub import WAY_OUT
 from .imagenet import are_wnids
-from .models import Chosen, choose_model, own_recipe, resolve_model
+from .models import Chosen, choose_model, resolve_model
 from .schedule import ddim_levels
 from .task import Task
 
@@ -24,7 +25,7 @@ def opened(
         UserError: an option out of range, before anything trains; or a model that is not here or does not fit.
     """
     name = resolve_model(model, are_wnids(task.classes), task.images.size)
-    recipe = own_recipe(task.images, dit, dit_steps)
+    recipe = recipe_for(task.images.size, dit, dit_steps, flip=bool(task.images.flip))
     ddim_levels(1000, STEPS, spacing)
     chosen = choose_model(name, task, recipe)
     timesteps = len(chosen.denoiser.abar) - 1
