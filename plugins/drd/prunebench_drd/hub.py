@@ -14,7 +14,7 @@ IMAGENET_DIT = "facebook/DiT-XL-2-256"
 # reported in this pull request. Every record names the commit it came to, and a hash of the weights themselves.
 REVISIONS = {IMAGENET_DIT: "refs/pr/1"}
 READ = ("*.json", "*.safetensors")  # all that is ever read of a snapshot
-WAY_OUT = "or train one on this data set, which needs no download: model='own'"
+WAY_OUT = "or train a model on this data set, which needs no download: model='own'"
 
 
 @dataclass(frozen=True)

@@ -226,6 +226,15 @@ def test_a_schedule_shorter_than_ddims_steps(factory, given):
     assert "has 20 timesteps, fewer than the 50 steps of DDIM" in text
 
 
+@pytest.mark.parametrize("model", ["5", "'a--b/c..d'", f"'{'x' * 300}'", "'breaks:make'", "''"])
+def test_scoring_with_what_is_no_model_ends_in_one_line_and_code_2(monkeypatch, tmp_path, capsys, model):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        main(["score", *DATA, "--scorer", f"drd(model={model}, perceptual='l2')"])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert left.value.code == 2 and len(lines) == 1 and lines[0].startswith("error: drd: ")
+
+
 @pytest.mark.parametrize(
     ("model", "code", "told"),
     [
