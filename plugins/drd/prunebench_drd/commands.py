@@ -89,8 +89,8 @@ def pretrain(dit: str, steps: str, out: Path | None, score_seed: int, **given: A
     refuse_taken(place, call.dataset.fingerprint)
     chosen, levels = opened(task, **{name: call.options[name] for name in ("model", "dit", "dit_steps")})
     assert chosen.folder is not None
-    data = {"name": call.dataset.name, "fingerprint": call.dataset.fingerprint}
-    card, sheets = exported(chosen.folder, place, data, lambda folder: gallery(chosen, task, levels, folder))
+    named = {"name": call.dataset.name, "fingerprint": call.dataset.fingerprint}
+    card, sheets = exported(chosen.folder, place, named, lambda folder: gallery(chosen, task, levels, folder))
     for sheet in sheets:
         click.echo(f"sheet: {sheet}")
     click.echo(

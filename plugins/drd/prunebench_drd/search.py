@@ -83,18 +83,18 @@ class Posterior:
         """(k * B * m,) of the rivals ``names`` (k, B)."""
         if bool((names == names[0, 0]).all()):  # one (t, c) in the batch: conditioning is computed once
             c = names[:1, 0].to(x_t.device)
-            return self.room.in_rows(
-                "noise",
-                lambda x, eps: squared_error(eps, self.denoiser.predict_noise(x, t, c), self.reduction),
-                *(self.rows, x_t, target),
-            )
+
+            def of_one(x: Tensor, eps: Tensor) -> Tensor:
+                return squared_error(eps, self.denoiser.predict_noise(x, t, c), self.reduction)
+
+            return self.room.in_rows("noise", of_one, self.rows, x_t, target)
+
+        def of_each(x: Tensor, eps: Tensor, c: Tensor) -> Tensor:
+            return squared_error(eps, self.denoiser.predict_noise(x, t, c), self.reduction)
+
         every = [part.repeat(len(names), *[1] * (x_t.dim() - 1)) for part in (x_t, target)]
         each = names.flatten().repeat_interleave(len(x_t) // names.shape[1]).to(x_t.device)
-        return self.room.in_rows(
-            "noise",
-            lambda x, eps, c: squared_error(eps, self.denoiser.predict_noise(x, t, c), self.reduction),
-            *(self.rows, *every, each),
-        )
+        return self.room.in_rows("noise", of_each, self.rows, *every, each)
 
     def slope(self, candidate: int, noises: int) -> float:
         """Eq. (9) at one candidate, which stands between levels[candidate] and levels[candidate + 2]."""
