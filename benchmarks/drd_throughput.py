@@ -24,9 +24,9 @@ from typing import Any
 import torch
 from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from prunebench_drd.denoisers import DiTDenoiser
 from prunebench_drd.dit import recipe_for
 from prunebench_drd.flops import DIT_XL_2_256, dit, own_config
+from prunebench_drd.folders import DiTDenoiser
 from prunebench_drd.reconstruct import reconstruct
 from prunebench_drd.schedule import ddim_levels, linear_abar
 from torch import Tensor

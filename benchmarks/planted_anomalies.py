@@ -2,7 +2,7 @@
 
     python benchmarks/planted_anomalies.py
     python benchmarks/planted_anomalies.py --dataset "fashion-mnist(train=10000)" --data-root DIR --name fashion \
-        --scorer "drd(dit='nano', dit_steps=3000, draws=4, perceptual='l2')"
+        --scorer "drd(dit='nano', dit_steps=2000, draws=2, perceptual='l2')"
     python benchmarks/planted_anomalies.py --name choices --runs 1 --choices
 
 In two of a hundred training pictures each: a wrong label, shuffled pixels, inverted brightness. Every scorer scores the

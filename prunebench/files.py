@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -117,10 +118,24 @@ def _details(arrays: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, An
     return {**card.get("details", {}), **found}
 
 
-def _save(path: Path, arrays: Mapping[str, Any], card: dict[str, Any]) -> Path:
-    main = next(iter(arrays))
+def refuse_unwritable(path: Path) -> None:
+    """Refuse, before any work, a path that could not be written after it; nothing is made.
+
+    Raises:
+        UserError: another ending than .npy or .npz, a folder, or no place to write.
+    """
     if path.suffix not in ("", ".npy", ".npz"):
         raise UserError(f"{path} would be neither .npy nor .npz: give it one of these endings")
+    if path.suffix and path.is_dir():
+        raise UserError(f"cannot write {path} (it is a folder): give a path that can be written")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"cannot write {path} ({there} takes no files): give a path that can be written")
+
+
+def _save(path: Path, arrays: Mapping[str, Any], card: dict[str, Any]) -> Path:
+    main = next(iter(arrays))
+    refuse_unwritable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npy":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ def named_files(options: Mapping[str, Any]) -> dict[str, str]:
     """Option -> SHA-256 of the local file or folder it names, or of the source of ``package.module:name``."""
     found = {}
     for name, value in options.items():
-        if isinstance(value, str) and value and Path(value).exists():
+        if isinstance(value, str) and value and os.path.exists(value):
             found[name] = _content(Path(value))
         elif isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
             try:

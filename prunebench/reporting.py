@@ -16,7 +16,7 @@ from . import interop, recorded
 from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
 from .errors import CellError, UserError, VerifyError
-from .files import load_scores, load_selection, save_scores, save_selection
+from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from .harness import Harness
 from .matching import places_of
 from .running import Cell, Plan, cell_id, cells, note_failure, open_harness, standing
@@ -131,6 +131,8 @@ def score_dataset(plan: Plan, score_seed: int, out: Path | None) -> None:
     from .blocks import ShardDone
     from .scoring import score
 
+    if out is not None:
+        refuse_unwritable(out)
     harness = open_harness(replace(plan, shard=None))
     harness.shard = plan.shard
     method = harness.registry.method("scorer", plan.scorers[0])
@@ -144,6 +146,7 @@ def score_dataset(plan: Plan, score_seed: int, out: Path | None) -> None:
 
 def score_from_log(scorer: str, file: Path, out: Path) -> None:
     """A dynamics score of recorded logits: ``logits (E, N, C)`` or ``(R, E, N, C)`` and ``labels (N,)``."""
+    refuse_unwritable(out)
     if not file.is_file():
         raise UserError(f"there is no file {file}")
     try:
@@ -199,6 +202,7 @@ def select_from_file(
     **harness_options: Any,
 ) -> None:
     """Select from a score file, alone or (``--dataset``) on the harness, and write the index file."""
+    refuse_unwritable(out)
     scores = load_scores(file, hard)
     if dataset is not None:
         if labels is not None or given:

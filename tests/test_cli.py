@@ -80,7 +80,11 @@ def test_listings_are_machine_readable(capsys):
      (["leaderboard", "there-is-none"], "no store"), (["check", "nothing"], "nothing is called"),
      (["train", "--subset", "none.npy"], "no file"), (["plugins", "strange"], "no plugin"),
      (["score", "--scorer", "aum", "--from-log", "none.npz"], "no file"),
-     (["select", "--scores", "none.npz", "--selector", "ccs", "--keep", "0.1", "--out", "x.npy"], "no file")],
+     (["select", "--scores", "none.npz", "--selector", "ccs", "--keep", "0.1", "--out", "x.npy"], "no file"),
+     (["select", "--scores", "none.npz", "--selector", "ccs", "--keep", "0.1", "--out", "x.csv"], "neither .npy nor"),
+     (["score", "--scorer", "aum", "--from-log", "none.npz", "--out", "x.txt"], "neither .npy nor"),
+     (["score", "--scorer", "random", "--out", "x.csv"], "x.csv would be neither .npy nor .npz"),
+     (["score", "--scorer", "random", "--out", "/dev/null/x.npz"], "/dev/null takes no files")],
 )  # fmt: skip
 def test_errors_are_one_sentence_and_exit_2(args, told, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -63,7 +64,9 @@ def reliability(
 
 
 def warn_if_unsteady(scorer: str, told: Mapping[str, float], draws: int, what: str, remedy: str) -> None:
-    """Say so where the draws are too few for a steady ranking."""
+    """Say so where the draws are too few for a steady ranking, or nothing tells whether they are."""
     found = told["split_half_reliability"]
-    if found < ENOUGH:
+    if math.isnan(found):
+        log.warning("%s: how well %d %s(s) rank cannot be told, as no class has two pictures", scorer, draws, what)
+    elif found < ENOUGH:
         log.warning("%s: %d %s(s) rank with a reliability of only %.2f; give %s", scorer, draws, what, found, remedy)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,20 @@ from typing import Any
 
 import click
 
-from prunebench import Call, Plan, UserError, as_json, call_of, data_options, harness_options, progress_display
+from prunebench import (
+    Call,
+    CellError,
+    Plan,
+    PrunebenchError,
+    UserError,
+    as_json,
+    call_of,
+    data_options,
+    harness_options,
+    progress_display,
+)
 
+from .configs import reason
 from .task import TASK_INPUTS, Task
 
 scorer_option = click.option(
@@ -23,7 +34,21 @@ scorer_option = click.option(
 seed_option = click.option("--score-seed", type=int, default=0, show_default=True, help="Which independent scoring.")
 
 
-@click.group()
+class OneSentence(click.Group):
+    """What goes wrong inside a command is told in one sentence, with the exit code of a failed cell."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As any group; an unexpected error becomes a `CellError`."""
+        try:
+            return super().invoke(ctx)
+        except (PrunebenchError, click.ClickException, click.exceptions.Exit, click.exceptions.Abort, BrokenPipeError):
+            raise
+        except Exception as failure:
+            told = reason(failure)
+            raise CellError(told if told.startswith("drd: ") else f"drd: {type(failure).__name__}: {told}") from failure
+
+
+@click.group(cls=OneSentence)
 def drd() -> None:
     """Diffusion Reconstruction Deviation: its model, its timesteps, its pictures."""
 
@@ -50,24 +75,23 @@ def pretrain(dit: str, steps: str, out: Path | None, score_seed: int, **given: A
     The model is the one that `drd` trains by itself with the same options, store and seed, so scoring finds it; the
     folder beside it can be used elsewhere, as `drd(model="FOLDER")`.
     """
+    from .export import exported, refuse_taken
     from .figures import folder_for
     from .gallery import gallery
     from .opening import opened
 
     place = out or Path(f"dit-{given['dataset'].partition('(')[0].partition(':')[0]}")
-    if place.exists() and not (place.is_dir() and ((place / "card.json").is_file() or not any(place.iterdir()))):
-        raise UserError(f"{place} is there and holds no model of ours: give another --out")
+    refuse_taken(place)
     folder_for(place)
+    folder_for(place.resolve().parent)
     call, task = called(f"drd(model='own', dit={dit!r}, dit_steps={steps if steps == 'auto' else _whole(steps)})",
                         score_seed, **given)  # fmt: skip
-    refuse_another(place, call.dataset.fingerprint)
+    refuse_taken(place, call.dataset.fingerprint)
     chosen, levels = opened(task, **{name: call.options[name] for name in ("model", "dit", "dit_steps")})
     assert chosen.folder is not None
-    shutil.copytree(chosen.folder, place, dirs_exist_ok=True)
-    card = json.loads((place / "card.json").read_text())
-    card["data"] = {"name": call.dataset.name, "fingerprint": call.dataset.fingerprint}
-    (place / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-    for sheet in gallery(chosen, task, levels, place):
+    named = {"name": call.dataset.name, "fingerprint": call.dataset.fingerprint}
+    card, sheets = exported(chosen.folder, place, named, lambda folder: gallery(chosen, task, levels, folder))
+    for sheet in sheets:
         click.echo(f"sheet: {sheet}")
     click.echo(
         f"model: {place} ({card['recipe']['size']}, {card['parameters']:,} parameters, "
@@ -78,13 +102,6 @@ def pretrain(dit: str, steps: str, out: Path | None, score_seed: int, **given: A
     size = f" --image-size {given['image_size']}" if given["image_size"] else ""
     data = shlex.quote(given["dataset"])
     click.echo(f"use it: prunebench run --dataset {data}{size} --scorer {scorer} --selector bws")
-
-
-def refuse_another(place: Path, fingerprint: str) -> None:
-    """A model that was trained on other data is not written over."""
-    card = place / "card.json"
-    if card.is_file() and json.loads(card.read_text()).get("data", {}).get("fingerprint") != fingerprint:
-        raise UserError(f"{place} holds a model of other data: give another --out")
 
 
 def _whole(text: str) -> int:
@@ -128,8 +145,11 @@ def timesteps(scorer: str, out: Path | None, score_seed: int, as_json: bool, **g
 
 def refuse_wrong(scorer: str, options: Mapping[str, Any]) -> None:
     """As the scorer itself, before anything trains."""
+    from .opening import STEPS
     from .options import check
+    from .schedule import ddim_levels
 
+    ddim_levels(1000, STEPS, options.get("spacing", "leading"))
     names = ("timestep", "samples", "noises", "draws", "reduction", "rivals", "search", "target")
     check(scorer.partition("(")[0].strip(), **{name: options[name] for name in names if name in options})
 
@@ -144,6 +164,7 @@ def open_with(options: Mapping[str, Any], task: Task) -> Any:
 def show_steps(classes: tuple[str, ...], levels: Any, found: Mapping[str, Any]) -> None:
     """One line per class."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -157,11 +178,18 @@ def show_steps(classes: tuple[str, ...], levels: Any, found: Mapping[str, Any]) 
         snr = float(found["candidate_snr"][candidates.index(step)])
         peak = curve[candidates.index(step)]
         table.add_row(
-            *(name, str(found["samples"][c]), str(step), str(int(levels[step])), f"{snr:.3f}"),
+            *(
+                escape(" ".join(name.split())),
+                str(found["samples"][c]),
+                str(step),
+                str(int(levels[step])),
+                f"{snr:.3f}",
+            ),
             *(f"{peak:.3f}", f"{second} ({curve[candidates.index(second)] / peak:.0%})" if peak > 0 else "-"),
         )
     Console(width=100).print(table)
-    click.echo(f"{found['search_evaluations']:,} network evaluations of one picture each")
+    judged = f"t* judged by {found['noises_at_t_star']} of {found['noises']} noises"
+    click.echo(f"{found['search_evaluations']:,} network evaluations of one picture each, {judged}")
 
 
 def _plain(value: Any) -> Any:
@@ -175,7 +203,13 @@ def _plain(value: Any) -> Any:
 @drd.command()
 @click.option("--scores", "file", type=click.Path(path_type=Path), required=True, help="Score file of drd.")
 @click.option("--examples", metavar="I,J,...", help="Positions in the training split [default: ends and middle].")
-@click.option("--each", type=int, default=1, show_default=True, help="Pictures from each end and the middle.")
+@click.option(
+    "--each",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Pictures from each end and the middle; a small class gives fewer.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default="explained.png", show_default=True)
 @seed_option
 @data_options

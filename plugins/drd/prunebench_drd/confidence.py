@@ -163,5 +163,6 @@ def confidence(
         z_0 = chosen.denoiser.encode(task.pixels(indices[own], chosen.size))
         rows, shape = network_rows(z_0[0].numel()), (len(z_0), -1)
         rivals = Rivals(among[c].names.expand(shape), among[c].log_weights.expand(shape))
-        values[own] = log_posteriors(chosen.denoiser, z_0, rivals, levels[[c]], eps, reduction, rows)[:, 0]
+        told = log_posteriors(chosen.denoiser, z_0, rivals, levels[[c]], eps, reduction, rows, chosen.room)
+        values[own] = told[:, 0]
     return values

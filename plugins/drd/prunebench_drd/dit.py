@@ -10,6 +10,8 @@ from torch import nn
 
 from prunebench import UserError, generator_for
 
+from .configs import whole
+
 LARGEST = 64  # px; own models work on pixels, beyond this a latent model is the right tool
 
 SHAPES = {  # name -> layers, width, heads, fewest patches along a side
@@ -61,7 +63,7 @@ def recipe_for(pixels: int, size: str = "auto", steps: int | str = "auto", flip:
     size = auto if size == "auto" else size
     if size not in SHAPES:
         raise UserError(f"drd: dit must be auto or one of {', '.join(SHAPES)}, got {size!r}")
-    if steps != "auto" and (not isinstance(steps, int) or steps < 1):
+    if steps != "auto" and not whole(steps):
         raise UserError(f"drd: dit_steps must be auto or a positive number, got {steps!r}")
     if pixels < 2:
         raise UserError("drd: pictures of one pixel are too small for a DiT; give a larger --image-size")

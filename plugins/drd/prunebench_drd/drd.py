@@ -69,8 +69,8 @@ def drd(
         dit_steps: its training steps; ``auto`` by picture size.
         timestep: ``ib`` (eq. 9, per class) or one DDIM step 0..49 for all.
         samples: B, pictures per class in the search.
-        noises: noises per picture in the search.
-        draws: reconstructions averaged; ``auto``: 1 for latent models, 8 for pixel models.
+        noises: noises per picture in the search, of which ``fast`` looks at a fifth to a quarter.
+        draws: reconstructions averaged; ``auto``: 1 for models with a VAE in their folder, else 8.
         perceptual: ``features``, ``l2``, ``lpips-alex``, ``lpips-vgg``, ``lpips-squeeze``; ``auto`` by picture size.
         spacing: of the 50 DDIM steps, ``leading`` or ``linspace``.
         reduction: of the squared error in eq. (8), ``sum``, ``mean`` or ``half`` (the sum).

@@ -41,7 +41,7 @@ from torch import Tensor
 from prunebench import Scored, UserError, generator_for, noise
 
 from .agreement import reliability, warn_if_unsteady
-from .batching import in_rows, network_rows
+from .batching import network_rows
 from .equations import q_sample, squared_error
 from .models import Chosen
 from .opening import opened
@@ -208,7 +208,9 @@ class Bound:
             eps = torch.cat([noise(self.task.seeds[indices], s, z_0.shape[1:], device) for s in streams])
             t = torch.tensor([level], device=device)
             x_t = q_sample(every, abar[level].float(), eps)
-            eps_hat = in_rows(lambda x, k, t=t: denoiser.predict_noise(x, t, k), network_rows(self.dimensions), x_t, c)
+            eps_hat = self.chosen.room.in_rows(
+                *("noise", lambda x, k, t=t: denoiser.predict_noise(x, t, k), network_rows(self.dimensions), x_t, c)
+            )
             pair = torch.stack([squared_error(eps, eps_hat), squared_error(eps, torch.zeros_like(eps))])
             found.append(pair.double().cpu().reshape(2, len(draws), rows))
         errors, norms = torch.stack(found, dim=2)  # each (draws, K, B)

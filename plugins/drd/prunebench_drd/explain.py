@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from torch import Tensor
 from prunebench import Call, Scores, UserError, load_scores, noise
 
 from .equations import q_sample
-from .figures import MOST, Row, save_sheet
+from .figures import MOST, Row, save_sheet, short_names
 from .opening import opened
 from .reconstruct import reconstruct
 from .task import Task
 
 PLACES = ("lowest", "middle", "highest")
+ROWS = 120  # in one sheet
 
 
 def explained(
@@ -32,52 +33,67 @@ def explained(
     scores = load_scores(file)
     if not {"t_star", "perceptual"} <= set(scores.details):
         raise UserError(f"{file} holds scores of {scores.scorer}, which rebuild no picture: explain shows drd's scores")
-    if each < 1:
-        raise UserError(f"--each must be at least 1, got {each}")
+    if not 1 <= each <= ROWS:
+        raise UserError(f"--each must be at least 1 and at most {ROWS}, got {each}")
     call, task = called(scores.scorer)
     if scores.fingerprint != call.dataset.fingerprint:
         raise UserError(f"{file} scores another data set than {call.dataset.name}: give its --dataset and --data-root")
     if scores.details.get("seed", str(task.seed)) != str(task.seed):
         raise UserError(f"{file} is of another independent scoring: give its --score-seed")
+    if examples is not None:
+        title, lines = "chosen examples", chosen_lines(call, examples, len(scores))
+    else:
+        title, lines = extreme_lines(scores, call, each)
     chosen, levels = opened(task, *(call.options[name] for name in ("model", "dit", "dit_steps", "spacing")))
     place = np.argsort(call.order)  # where each position of the data set stands in the order that methods see
     steps = torch.from_numpy(np.asarray(scores.details["t_star"]))
-    names, groups = _groups(scores, call, examples, each)
     rows, told = [], []
-    for name, positions in zip(names, groups, strict=True):
+    for name, positions in lines:
         tiles = shown(task, chosen, levels, steps, torch.from_numpy(place[positions]))
         captions = [text for i in positions for text in ("", "", f"{scores.values[i]:.3g}", "")]
         rows.append(Row(name, tiles, captions))
-        told += [f"{name}  {scores.keys[i] if scores.keys else i}: {scores.values[i]:.4g}" for i in positions]
-    firsts = ["picture"] if examples else [place for place in PLACES for _ in range(each)]
-    columns = [text for first in firsts for text in (first, "noised", "rebuilt", "")]
-    title = f"{call.dataset.name}: " + (
-        "chosen examples" if examples else f"{', '.join(PLACES)} deviation of each class"
-    )
-    save_sheet(out, f"{title} (deviation over the reconstruction)", columns, rows)
+        full = " ".join(call.dataset.classes[call.dataset.train.labels[positions[0]]].split())
+        told += [f"{full}  {scores.keys[i] if scores.keys else i}: {scores.values[i]:.4g}" for i in positions]
+    columns = [
+        text for first in (PLACES if examples is None else ("picture",)) for text in (first, "noised", "rebuilt", "")
+    ]
+    draws = int(scores.details.get("draws", 1))
+    mean = f", the mean of {draws} draws of which the first is shown" if draws > 1 else ""
+    save_sheet(out, f"{call.dataset.name}: {title}\n(deviation over the reconstruction{mean})", columns, rows)
     return out, told
 
 
-def _groups(scores: Scores, call: Call, examples: str | None, each: int) -> tuple[list[str], list[Sequence[int]]]:
-    """Names of the rows, and the positions in each."""
-    labels, n = call.dataset.train.labels, len(scores)
-    if examples is not None:
-        asked = [part.strip() for part in examples.split(",")]
-        wrong = [part for part in asked if not part.isdecimal() or int(part) >= n]
-        if wrong:
-            raise UserError(
-                f"--examples must be positions from 0 to {n - 1} with commas between them, got {wrong[0]!r}"
-            )
-        return [f"{i} ({call.dataset.classes[labels[int(i)]]})" for i in asked], [[int(i)] for i in asked]
-    names, groups = [], []
-    for c, name in enumerate(call.dataset.classes[:MOST]):
+def chosen_lines(call: Call, examples: str, n: int) -> list[tuple[str, list[int]]]:
+    """A line for each position asked for: its name, and the position.
+
+    Raises:
+        UserError: not positions, or too many for a sheet.
+    """
+    asked = [part.strip() for part in examples.split(",")]
+    wrong = [part for part in asked if not part.isdecimal() or int(part) >= n]
+    if wrong:
+        raise UserError(f"--examples must be positions from 0 to {n - 1} with commas between them, got {wrong[0]!r}")
+    if len(asked) > ROWS:
+        raise UserError(f"--examples takes {ROWS} positions at once, got {len(asked)}: draw several sheets")
+    labels, names = call.dataset.train.labels, short_names(call.dataset.classes)
+    return [(f"{int(i)} ({names[labels[int(i)]]})", [int(i)]) for i in asked]
+
+
+def extreme_lines(scores: Scores, call: Call, each: int) -> tuple[str, list[tuple[str, list[int]]]]:
+    """The title, and ``each`` lines of every class (fewer of a small one), each of `PLACES` in its column."""
+    labels, names = call.dataset.train.labels, short_names(call.dataset.classes)
+    filled = [c for c in range(len(names)) if bool((labels == c).any())]
+    most = min(MOST, max(1, ROWS // each))
+    lines = []
+    for c in filled[:most]:
         own = np.flatnonzero(labels == c)
         ranked = own[np.argsort(scores.values[own], kind="stable")]
-        if len(ranked):
-            middle = max(0, (len(ranked) - each) // 2)
-            names.append(name)
-            groups.append([*ranked[:each], *ranked[middle : middle + each], *ranked[-each:]])
-    return names, groups
+        high = min(each, max(1, len(ranked) // 3))
+        middle = max(0, (len(ranked) - high) // 2)
+        ends = (ranked[:high], ranked[middle : middle + high], ranked[::-1][:high])
+        lines += [(names[c] if i == 0 else "", [int(end[i]) for end in ends]) for i in range(high)]
+    part = f" (the first {most} of {len(filled)})" if len(filled) > most else ""
+    return f"{', '.join(PLACES)} deviation of each class{part}", lines
 
 
 @torch.inference_mode()

@@ -6,9 +6,9 @@ the same matrices at the same rate, and no weights need to be here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +17,13 @@ from prunebench import UserError
 
 from . import flops
 from .batching import network_rows, picture_rows
-from .denoisers import DiTDenoiser
+from .calibration import calibrate
+from .configs import reason
 from .dit import recipe_for
-from .estimate import Costs, Estimate, Rates, Size, calibrate, estimate, memory, search_evaluations, searched_pictures
-from .hub import IMAGENET_DIT
-from .imagenet import read_json
+from .estimate import Costs, Estimate, Rates, Size, estimate, memory, search_evaluations, searched_pictures
+from .folders import DiTDenoiser, model_configs
+from .hub import IMAGENET_DIT, find_model
+from .models import is_factory, resolve_model
 from .perceptual import TRUNKS, resolve_perceptual
 from .schedule import linear_abar
 
@@ -49,21 +51,22 @@ def model_of(options: Mapping[str, Any], size: Size) -> Model:
     """The model that ``drd`` would take for pictures of this size.
 
     Raises:
-        UserError: a folder without configs, or a factory, whose cost cannot be told from outside.
+        UserError: it is not here or cannot be read, or a factory, whose cost cannot be told from outside.
     """
-    asked = options["model"]
-    if asked == IMAGENET_DIT or (asked == "auto" and size.imagenet and size.pixels >= 128):
-        return Model(IMAGENET_DIT, flops.DIT_XL_2_256, flops.SD_VAE)
-    if asked in ("auto", "own"):
+    asked = resolve_model(options["model"], size.imagenet, size.pixels)
+    if asked.partition("@")[0] == IMAGENET_DIT and not os.path.isdir(asked):
+        return Model(asked, flops.DIT_XL_2_256, flops.SD_VAE)
+    if asked == "own":
         recipe = recipe_for(size.pixels, options["dit"], options["dit_steps"])
         config = flops.own_config(recipe, 3, size.classes)
         return Model(f"own, {recipe.size}", config, None, recipe.steps * recipe.batch)
-    paths = [Path(asked) / part / "config.json" for part in ("transformer", "vae")]
-    if not paths[0].is_file():
-        raise UserError(f"drd estimate: {asked!r} is no folder with transformer/config.json, so its cost is not known")
-    config, vae = (read_json(path) if path.is_file() else None for path in paths)
-    assert config is not None
-    return Model(asked, config, vae)
+    if is_factory(asked):
+        raise UserError(
+            f"drd estimate: what {asked!r} makes is not known from outside, so neither is its cost; time it on a few "
+            "pictures, or give a model= that is a folder or a hub id"
+        )
+    found = find_model(asked)
+    return Model(found.name, *model_configs(found.folder))
 
 
 def forecast(
@@ -136,5 +139,10 @@ class _Plain:
 def _random(config: Mapping[str, Any]) -> Any:
     from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 
-    with torch.random.fork_rng(devices=[]):
-        return DiTTransformer2DModel.from_config(dict(config))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return DiTTransformer2DModel.from_config(dict(config))
+    except Exception as error:  # whatever the library finds wrong with it
+        raise UserError(
+            f"drd estimate: the model's transformer/config.json makes no DiT ({reason(error)}); put the right one there"
+        ) from error

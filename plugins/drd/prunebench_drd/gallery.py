@@ -10,7 +10,7 @@ from torch import Tensor
 from prunebench import noise
 
 from .batching import in_rows, network_rows
-from .figures import Row, save_sheet
+from .figures import Row, save_sheet, short_names
 from .models import Chosen
 from .reconstruct import generate, reconstruct
 from .task import Task
@@ -21,13 +21,16 @@ FROM = 20  # DDIM step that reconstructions start from: the middle of the window
 
 def gallery(chosen: Chosen, task: Task, levels: Tensor, folder: Path) -> list[Path]:
     """Write ``samples.png`` and ``reconstructions.png``."""
-    shown = [c for c in range(len(task.classes)) if bool((task.labels == c).any())][:CLASSES]
+    filled = [c for c in range(len(task.classes)) if bool((task.labels == c).any())]
     made, rebuilt = folder / "samples.png", folder / "reconstructions.png"
-    rows = [Row(task.classes[c], sampled(chosen, task, c, levels)) for c in shown]
-    save_sheet(made, f"new pictures from noise, {EACH} per class ({len(levels)} DDIM steps, no guidance)", [], rows)
-    rows = [Row(task.classes[c], restored(chosen, task, c, levels)) for c in shown]
-    names = ["real", f"from t={FROM}"] * (EACH // 2)
-    save_sheet(rebuilt, f"real pictures, and what is rebuilt of them from step {FROM}", names, rows)
+    names = short_names(task.classes)
+    part = f"\nthe first {CLASSES} of {len(filled)} classes" if len(filled) > CLASSES else ""
+    rows = [Row(names[c], sampled(chosen, task, c, levels)) for c in filled[:CLASSES]]
+    title = f"new pictures from noise, {EACH} per class ({len(levels)} DDIM steps, no guidance)"
+    save_sheet(made, title + part, [], rows)
+    rows = [Row(names[c], restored(chosen, task, c, levels)) for c in filled[:CLASSES]]
+    columns = ["real", f"from t={FROM}"] * (EACH // 2)
+    save_sheet(rebuilt, f"real pictures, and what is rebuilt of them from step {FROM}{part}", columns, rows)
     return [made, rebuilt]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ IMAGENET_DIT = "facebook/DiT-XL-2-256"
 # reported in this pull request. Every record names the commit it came to, and a hash of the weights themselves.
 REVISIONS = {IMAGENET_DIT: "refs/pr/1"}
 READ = ("*.json", "*.safetensors")  # all that is ever read of a snapshot
-WAY_OUT = "or train one on this data set, which needs no download: model='own'"
+WAY_OUT = "or train a model on this data set, which needs no download: model='own'"
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,19 @@ def find_model(model: str) -> Found:
     Raises:
         UserError: it is not here.
     """
-    if Path(model).is_dir():
+    if os.path.isdir(model):
         return Found(Path(model), model)
-    parts = re.fullmatch(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@(\w[\w./-]*))?", model)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    parts = hub_id(model)
     if parts is None:
         raise UserError(
             f"drd: model {model!r} is neither a folder in diffusers' layout nor a hub id (owner/name or "
             f"owner/name@revision); give one, {WAY_OUT}"
         )
-    name, revision = parts[1], parts[2] or REVISIONS.get(parts[1])
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
+    name, revision = parts[0], parts[1] or REVISIONS.get(parts[0])
     try:
         found = snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=list(READ))
     except LocalEntryNotFoundError as error:
@@ -61,6 +62,16 @@ def find_model(model: str) -> Found:
     return Found(folder, f"{name}@{folder.name}", commit=folder.name)
 
 
-def find_folder(model: str) -> Path:
-    """The folder of `find_model`."""
-    return find_model(model).folder
+def hub_id(model: str) -> tuple[str, str | None] | None:
+    """(owner/name, revision or None) of a text that is a hub id, else None; by the hub's own rules for names."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    parts = re.fullmatch(r"([\w-][\w.-]*/[\w-][\w.-]*)(?:@(\w[\w./-]*))?", model)
+    if parts is None:
+        return None
+    try:
+        validate_repo_id(parts[1])
+    except HFValidationError:
+        return None
+    return parts[1], parts[2]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from prunebench import UserError
 
+from .configs import read_json
 from .hub import WAY_OUT
 
 IMAGENET = 1000  # classes of ILSVRC 2012
@@ -29,14 +28,16 @@ def class_ids(folder: Path, classes: Sequence[str], known: int) -> Tensor:
         UserError: the model does not know some class, or its labels are in another order than ImageNet's.
     """
     labels = folder_labels(folder, known)
-    names: Sequence[str] = card_classes(folder)
+    names: Sequence[str] = card_classes(folder, known)
     if not names and known == IMAGENET and are_wnids(classes):
         check_label_order(folder, labels)
         names = imagenet_wnids()
     if names:
         strangers = [name for name in classes if name not in set(names)]
         if strangers:
-            raise UserError(f"drd: the model in {folder} does not know the class {strangers[0]!r}; {WAY_OUT}")
+            raise UserError(
+                f"drd: the model in {folder} does not know the class {strangers[0]!r}; use a model that does, {WAY_OUT}"
+            )
         return torch.tensor([names.index(name) for name in classes])
     if known == IMAGENET and labels:  # an ImageNet model, so the order of other names would be a guess
         stranger = next(name for name in classes if not are_wnids([name]))
@@ -53,10 +54,22 @@ def class_ids(folder: Path, classes: Sequence[str], known: int) -> Tensor:
     return torch.arange(known)
 
 
-def card_classes(folder: Path) -> list[str]:
-    """The classes in the card of a model trained by this plugin, in the model's order; [] without one."""
+def card_classes(folder: Path, known: int) -> list[str]:
+    """The classes in the card of a model trained by this plugin, in the model's order; [] without one.
+
+    Raises:
+        UserError: the card is damaged, or names another number of classes than the model knows.
+    """
     path = folder / "card.json"
-    return [str(name) for name in read_json(path).get("classes", ())] if path.is_file() else []
+    names = read_json(path).get("classes", []) if path.is_file() else []
+    right = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not right or len(names) not in (0, known):
+        found = f"{len(names)} names" if right else f"{names!r:.60}"
+        raise UserError(
+            f"drd: classes in {path} must be a list of the model's {known} class names, got {found}; put the model's "
+            f"own card there, {WAY_OUT}"
+        )
+    return names
 
 
 def folder_labels(folder: Path, known: int) -> dict[int, str]:
@@ -75,21 +88,6 @@ def folder_labels(folder: Path, known: int) -> dict[int, str]:
             f"use the model_index.json that belongs to these weights, {WAY_OUT}"
         )
     return {int(k): str(name) for k, name in labels.items()}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"drd: {path} is not JSON ({error}); put the right file there, {WAY_OUT}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"drd: {path} must hold a JSON object; put the right file there, {WAY_OUT}")
-    return found
 
 
 def check_label_order(folder: Path, labels: Mapping[int, str]) -> None:

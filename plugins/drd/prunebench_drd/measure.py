@@ -11,7 +11,7 @@ from torch import Tensor
 from prunebench import noise
 
 from .agreement import reliability
-from .batching import in_rows, network_rows
+from .batching import network_rows
 from .equations import deviation
 from .models import Chosen
 from .perceptual import Features
@@ -37,13 +37,13 @@ class Deviations:
     def of(self, indices: Tensor, draws: int) -> Tensor:
         """(rows,) indices -> (draws, rows) deviations on the CPU; all draws of a block are rebuilt in one batch.
 
-        Where memory does not suffice, the batch is halved.
+        Where memory does not suffice, the batch is halved, for later blocks as well.
 
         Raises:
             ValueError: the denoiser returned something that is not finite, of a wrong shape, or no picture.
         """
         pixels = self.task.pixels(indices, self.chosen.size)
-        z_0 = in_rows(self.chosen.denoiser.encode, len(indices), pixels)
+        z_0 = self.chosen.room.in_rows("encode", self.chosen.denoiser.encode, len(indices), pixels)
         if not bool(torch.isfinite(z_0).all()):
             raise ValueError(f"drd: the denoiser encodes picture {self._first(z_0, indices)} as NaN or infinite")
         eps = torch.cat(
@@ -51,7 +51,7 @@ class Deviations:
         )
         rebuilt = self._rebuilt(z_0.repeat(draws, *[1] * (z_0.dim() - 1)), indices.repeat(draws), eps)
         per_picture = rebuilt.reshape(draws, *z_0.shape).transpose(0, 1)  # (rows, draws, ...)
-        return in_rows(self._compared, len(indices), pixels, z_0, per_picture, indices).T
+        return self.chosen.room.in_rows("compare", self._compared, len(indices), pixels, z_0, per_picture, indices).T
 
     def _rebuilt(self, z_0: Tensor, indices: Tensor, eps: Tensor) -> Tensor:
         """`reconstruct` in one batch, or in halves of it; (draws * rows, ...), finite."""
@@ -61,7 +61,7 @@ class Deviations:
         def rebuild(z_0: Tensor, c: Tensor, start: Tensor, eps: Tensor) -> Tensor:
             return reconstruct(self.chosen.denoiser, z_0, c, start, eps, self.levels)
 
-        rebuilt = in_rows(rebuild, len(z_0), *work)
+        rebuilt = self.chosen.room.in_rows("rebuild", rebuild, len(z_0), *work)
         if not bool(torch.isfinite(rebuilt).all()):
             row = int((~torch.isfinite(rebuilt.flatten(1)).all(dim=1)).nonzero()[0])
             alone = z_0[row], work[1][row], work[2][row], eps[row]

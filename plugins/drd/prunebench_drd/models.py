@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from prunebench import UserError
 
-from .denoisers import Denoiser, DiTDenoiser, folder_digest, load_factory, load_folder
-from .dit import Recipe, recipe_for
+from .batching import Room
+from .denoisers import Denoiser, load_factory
+from .dit import Recipe
+from .folders import DiTDenoiser, folder_digest, load_folder
 from .hub import IMAGENET_DIT, find_model
-from .imagenet import are_wnids
 from .pretrain import train
 from .task import Task
 
@@ -29,13 +30,20 @@ class Chosen:
     size: int  # px, the side of the pictures it is given
     latent: bool
     folder: Path | None = None  # where it lies
+    room: Room = field(default_factory=Room)
 
 
-def resolve_model(model: str, classes: Sequence[str], size: int) -> str:
-    """``auto``: DiT-XL/2 where all classes are ImageNet wnids and pictures have 128 px or more, else our own."""
+def resolve_model(model: Any, imagenet: bool, size: int) -> str:
+    """``auto``: DiT-XL/2 where all classes are ImageNet wnids and pictures have 128 px or more, else our own.
+
+    Raises:
+        UserError: no text.
+    """
+    if not isinstance(model, str):
+        raise UserError(f"drd: model must be auto, own, a folder, a hub id or package.module:factory, got {model!r}")
     if model != "auto":
         return model
-    return IMAGENET_DIT if are_wnids(classes) and size >= 128 else "own"
+    return IMAGENET_DIT if imagenet and size >= 128 else "own"
 
 
 def choose_model(model: str, task: Task, recipe: Recipe) -> Chosen:
@@ -49,9 +57,9 @@ def choose_model(model: str, task: Task, recipe: Recipe) -> Chosen:
         folder = task.stored("dit", trained, lambda folder, draws: train(folder, task, recipe, draws), shared=True)
         denoiser = load_folder(folder, task.classes, task.device)
         return Chosen(denoiser, "own", trained | precision_of(denoiser), recipe.pixels, latent=False, folder=folder)
-    if ":" in model and not Path(model).exists():
+    if is_factory(model):
         made = load_factory(model, task.classes)
-        size = int(getattr(made, "size", task.images.size))
+        size = getattr(made, "size", task.images.size)
         source = {"source": source_digest(model)}
         return Chosen(made, model, {"model": model, **source, **getattr(made, "identity", {})}, size, latent=False)
     found = find_model(model)
@@ -60,6 +68,11 @@ def choose_model(model: str, task: Task, recipe: Recipe) -> Chosen:
     if found.commit is not None:
         identity["commit"] = found.commit
     return Chosen(denoiser, found.name, identity, denoiser.size, denoiser.vae is not None, found.folder)
+
+
+def is_factory(model: str) -> bool:
+    """Whether the text names a ``package.module:factory``."""
+    return ":" in model and not os.path.exists(model)
 
 
 def source_digest(factory: str) -> str:
@@ -84,8 +97,3 @@ def refuse_unconditional(denoiser: Denoiser, timestep: int | str) -> None:
             "drd: this denoiser ignores the class, so timestep='ib' has nothing to search by; give a DDIM step for all "
             "classes: timestep=20"
         )
-
-
-def own_recipe(images: Any, dit: str, dit_steps: int | str) -> Recipe:
-    """The recipe of a model trained on these pictures."""
-    return recipe_for(images.size, dit, dit_steps, flip=bool(images.flip))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .models import Chosen, choose_model, own_recipe, resolve_model
+from prunebench import UserError
+
+from .dit import recipe_for
+from .hub import WAY_OUT
+from .imagenet import are_wnids
+from .models import Chosen, choose_model, resolve_model
 from .schedule import ddim_levels
 from .task import Task
 
@@ -19,8 +24,14 @@ def opened(
     Raises:
         UserError: an option out of range, before anything trains; or a model that is not here or does not fit.
     """
-    name = resolve_model(model, task.classes, task.images.size)
-    recipe = own_recipe(task.images, dit, dit_steps)
+    name = resolve_model(model, are_wnids(task.classes), task.images.size)
+    recipe = recipe_for(task.images.size, dit, dit_steps, flip=bool(task.images.flip))
     ddim_levels(1000, STEPS, spacing)
     chosen = choose_model(name, task, recipe)
-    return chosen, ddim_levels(len(chosen.denoiser.abar) - 1, STEPS, spacing)
+    timesteps = len(chosen.denoiser.abar) - 1
+    if timesteps < STEPS:
+        raise UserError(
+            f"drd: the model {chosen.name} has {timesteps} timesteps, fewer than the {STEPS} steps of DDIM; use one "
+            f"with more, {WAY_OUT}"
+        )
+    return chosen, ddim_levels(timesteps, STEPS, spacing)

@@ -6,6 +6,7 @@ from typing import Any
 
 from prunebench import UserError
 
+from .configs import whole
 from .equations import REDUCTIONS
 from .opening import STEPS
 from .search import SEARCHES
@@ -30,9 +31,9 @@ def check(
     if timestep != "ib" and not whole(timestep, 0, STEPS - 1):
         raise UserError(f"{scorer}: timestep must be 'ib' or a DDIM step from 0 to {STEPS - 1}, got {timestep!r}")
     check_counts(scorer, samples=samples, noises=noises)
-    if draws != "auto" and not whole(draws, 1):
+    if draws != "auto" and not whole(draws):
         raise UserError(f"{scorer}: draws must be auto or a number of at least 1, got {draws!r}")
-    if rivals not in ("auto", "all") and not whole(rivals, 1):
+    if rivals not in ("auto", "all") and not whole(rivals):
         raise UserError(f"{scorer}: rivals must be auto, all or a number of at least 1, got {rivals!r}")
     for name, value, choices in (("reduction", reduction, REDUCTIONS), ("search", search, SEARCHES)):
         if value not in choices:
@@ -48,10 +49,5 @@ def check_counts(scorer: str, **counts: Any) -> None:
         UserError: naming the option and what was given.
     """
     for name, value in counts.items():
-        if not whole(value, 1):
+        if not whole(value):
             raise UserError(f"{scorer}: {name} must be a number of at least 1, got {value!r}")
-
-
-def whole(value: Any, low: int, high: float = float("inf")) -> bool:
-    """An integer, no bool, from ``low`` to ``high``."""
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

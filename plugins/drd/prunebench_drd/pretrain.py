@@ -104,7 +104,7 @@ class Training:
         torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
 
     def save(self, path: Path) -> None:
-        """Everything in one safetensors file, published by renaming."""
+        """Everything in one safetensors file, on the disk before it takes the name."""
         tensors = {"losses": self.losses, "step": torch.tensor(self.step)}
         for name, parameter in self.parameters.items():
             tensors[f"weight/{name}"], tensors[f"average/{name}"] = parameter.detach(), self.average[name]
@@ -112,6 +112,8 @@ class Training:
                 tensors[f"{moment}/{name}"] = value
         part = path.with_suffix(".part")
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(part, path)
 
     @torch.no_grad()

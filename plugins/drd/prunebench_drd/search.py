@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .batching import in_rows
+from .batching import Room
 from .denoisers import Denoiser
 from .equations import information, information_curve, own_log_posterior, q_sample, squared_error
 from .rivals import Rivals
@@ -30,13 +30,23 @@ class Posterior:
         levels: (n + 2,) int64: those of the candidate steps and one on either side.
         eps: (M, ...) the shared noise set.
         rows: network batch.
+        room: what was found to fit before.
     """
 
     def __init__(
-        self, denoiser: Denoiser, z_0: Tensor, rivals: Rivals, levels: Tensor, eps: Tensor, reduction: str, rows: int
+        self,
+        denoiser: Denoiser,
+        z_0: Tensor,
+        rivals: Rivals,
+        levels: Tensor,
+        eps: Tensor,
+        reduction: str,
+        rows: int,
+        room: Room | None = None,
     ) -> None:
         self.denoiser, self.z_0, self.rivals, self.levels = denoiser, z_0, rivals, levels.tolist()
         self.eps, self.reduction, self.rows = eps, reduction, rows
+        self.room = room or Room()
         self.abar = denoiser.abar.to(z_0.device, torch.float64)
         self.errors = [torch.empty(len(z_0), len(rivals), 0) for _ in self.levels]  # (B, K, noises so far)
         self.evaluations = 0
@@ -73,16 +83,18 @@ class Posterior:
         """(k * B * m,) of the rivals ``names`` (k, B)."""
         if bool((names == names[0, 0]).all()):  # one (t, c) in the batch: conditioning is computed once
             c = names[:1, 0].to(x_t.device)
-            return in_rows(
-                lambda x, eps: squared_error(eps, self.denoiser.predict_noise(x, t, c), self.reduction),
-                *(self.rows, x_t, target),
-            )
+
+            def of_one(x: Tensor, eps: Tensor) -> Tensor:
+                return squared_error(eps, self.denoiser.predict_noise(x, t, c), self.reduction)
+
+            return self.room.in_rows("noise", of_one, self.rows, x_t, target)
+
+        def of_each(x: Tensor, eps: Tensor, c: Tensor) -> Tensor:
+            return squared_error(eps, self.denoiser.predict_noise(x, t, c), self.reduction)
+
         every = [part.repeat(len(names), *[1] * (x_t.dim() - 1)) for part in (x_t, target)]
         each = names.flatten().repeat_interleave(len(x_t) // names.shape[1]).to(x_t.device)
-        return in_rows(
-            lambda x, eps, c: squared_error(eps, self.denoiser.predict_noise(x, t, c), self.reduction),
-            *(self.rows, *every, each),
-        )
+        return self.room.in_rows("noise", of_each, self.rows, *every, each)
 
     def slope(self, candidate: int, noises: int) -> float:
         """Eq. (9) at one candidate, which stands between levels[candidate] and levels[candidate + 2]."""
@@ -97,10 +109,11 @@ def log_posteriors(
     eps: Tensor,
     reduction: str,
     rows: int,
+    room: Room | None = None,
 ) -> Tensor:
     """log p(own class | x_t) (B, n) float64 of every picture at all levels, with all noises; as `Posterior`."""
     among = rivals if isinstance(rivals, Rivals) else Rivals.same(rivals, len(z_0))
-    posterior = Posterior(denoiser, z_0, among, levels, eps, reduction, rows)
+    posterior = Posterior(denoiser, z_0, among, levels, eps, reduction, rows, room)
     return torch.stack([posterior.log_p(place, len(eps)) for place in range(len(levels))], dim=1)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from prunebench import noise
 
 from . import search
-from .batching import in_rows, network_rows
+from .batching import network_rows
 from .models import Chosen
 from .rivals import PROBES, class_distances, rival_count, rivals_of
 from .schedule import candidates, in_window, snr
@@ -65,7 +65,12 @@ def searched_steps(task: Task, chosen: Chosen, levels: Tensor, plan: Plan) -> tu
     abar = chosen.denoiser.abar.cpu().double()
     steps, classes = candidates(abar, levels), len(task.classes)
     if not in_window(snr(abar[levels[steps]])):
-        log.warning("drd: no DDIM step of this model has an SNR in [0.05, 1]; the nearest, t = %d, is taken", steps[0])
+        ratio = snr(abar[levels])
+        log.warning(
+            "drd: the model %s has no DDIM step with an SNR in [0.05, 1] (its %d steps go from %.3g to %.3g), so the "
+            "nearest, t = %d with SNR %.3g, is taken for every class; choose another with timestep=0..%d",
+            *(chosen.name, len(levels), ratio[0], ratio[-1], steps[0], ratio[steps[0]], len(levels) - 1),
+        )
     around = levels[steps[0] - 1 : steps[-1] + 2]
     pictures = [task.class_sample(c, plan.samples) for c in range(classes)]
     spec = {**asdict(plan), "ddim_steps": len(levels), "seed": task.seed, "model": chosen.identity}
@@ -87,6 +92,7 @@ def searched_steps(task: Task, chosen: Chosen, levels: Tensor, plan: Plan) -> tu
         "candidate_snr": snr(abar[levels[steps]]).numpy(),
         "samples": np.array([len(found) for found in pictures]),
         "noises": plan.noises,
+        "noises_at_t_star": int(used.max()),  # a fast search looks at fewer
         "rivals": rivals,
         "rivals_drawn": rivals < classes - 1,
         "search": plan.search,
@@ -108,10 +114,13 @@ def search_classes(
         eps = torch.cat([noise(torch.tensor([task.seed]), m, z_0.shape[1:], task.device) for m in range(plan.noises)])
         among = rivals_of(c, classes, count, distances, len(z_0), task.seed)
         rows = network_rows(z_0[0].numel())
-        curve, used = curve_of(search.Posterior(chosen.denoiser, z_0, among, around, eps, plan.reduction, rows))
+        posterior = search.Posterior(chosen.denoiser, z_0, among, around, eps, plan.reduction, rows, chosen.room)
+        curve, used = curve_of(posterior)
         part = class_file(folder, c).with_suffix(".part")
         with part.open("wb") as file:
             np.save(file, torch.stack([curve, used.double()]).numpy(), allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, class_file(folder, c))
 
 
@@ -125,7 +134,7 @@ def distances_of(task: Task, chosen: Chosen, around: Tensor, reduction: str) -> 
 
 def encoded(task: Task, chosen: Chosen, indices: Tensor) -> Tensor:
     """(B, ...) clean pictures in the space of the denoiser."""
-    return in_rows(chosen.denoiser.encode, len(indices), task.pixels(indices, chosen.size))
+    return chosen.room.in_rows("encode", chosen.denoiser.encode, len(indices), task.pixels(indices, chosen.size))
 
 
 def class_file(folder: Path, c: int) -> Path:

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from prunebench import UserError
 
-from .denoisers import autocast, folder_abar, folder_digest, load_part, precision_for
+from .configs import read_config
+from .folders import autocast, folder_abar, folder_digest, load_part, precision_for
 from .imagenet import class_ids
 
 
@@ -78,6 +79,7 @@ def unet_from(folder: str | Path, classes: Sequence[str], precision: str | None 
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     folder = Path(folder)
+    read_config(UNet2DModel, folder, "unet")
     unet = load_part(UNet2DModel, folder, "unet")
     config = unet.config
     if not isinstance(config.sample_size, int) or config.in_channels not in (1, 3):

@@ -127,12 +127,39 @@ def test_one_class_a_missing_class_and_few_pictures(world, given):
     assert np.isfinite(np.asarray(single.values)).all() and np.isnan(single.details["split_half_reliability"])
 
 
+def test_a_reliability_that_nothing_tells_is_warned_of(world, given, caplog):
+    pixels, labels, _, _ = world
+    drd(**given(pixels[:1], labels[:1], classes=("only",)), **OPTIONS, timestep=20, draws=3)
+    assert "how well 3 draw(s) rank cannot be told, as no class has two pictures" in caplog.text
+
+
+@pytest.mark.parametrize(("search", "judged"), [("fast", 5), ("exhaustive", 20)])
+def test_the_noises_asked_for_and_those_behind_t_star_are_both_told(world, given, search, judged):
+    pixels, labels, _, _ = world
+    told = drd(**given(pixels, labels), **OPTIONS, draws=1, samples=2, search=search).details
+    assert (told["noises"], told["noises_at_t_star"], told["curve_noises"].max()) == (20, judged, judged)
+
+
+def test_a_schedule_without_candidates_says_what_is_taken_instead(world, given, gaussian, caplog):
+    """SNR from 9e3 to 9: above the window, so the last step that has two neighbours is nearest."""
+    pixels, labels, _, module = world
+    denoiser = module.factory(())
+    denoiser.abar = torch.linspace(1, 0.9, 1001, dtype=torch.float64)
+    module.factory = lambda classes: denoiser
+    scored = drd(**given(pixels, labels), **OPTIONS, draws=1, samples=2, noises=2)
+    warned = [record.getMessage() for record in caplog.records if "SNR" in record.getMessage()]
+    assert scored.details["t_star"].tolist() == [48, 48] and len(warned) == 1 and "\n" not in warned[0]
+    parts = (f"the model {OPTIONS['model']} has no DDIM step", "its 50 steps go from 1e+04 to 9.19", "t = 48 with SNR")
+    assert all(part in warned[0] for part in parts) and "choose another with timestep=0..49" in warned[0]
+
+
 def test_few_draws_are_warned_of(world, given, caplog):
     pixels, labels, _, _ = world
     calm = pixels[labels == 0][1:20]  # no outlier: single draws rank by their noise
-    scored = drd(**given(calm, np.zeros(len(calm))), **OPTIONS, timestep=27, draws=1)
-    reliability = scored.details["split_half_reliability"]
-    assert ("give more draws" in caplog.text) == (reliability < 0.7)
+    for draws, enough in ((200, True), (1, False)):
+        scored = drd(**given(calm, np.zeros(len(calm))), **OPTIONS, timestep=27, draws=draws)
+        assert (scored.details["split_half_reliability"] > 0.7) == enough
+        assert ("give more draws" in caplog.text) != enough
 
 
 def test_a_denoiser_that_returns_nan_is_told(world, given, gaussian):

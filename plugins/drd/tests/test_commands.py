@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -58,12 +59,48 @@ def test_pretrain_does_not_write_over_something_else(prunebench, tmp_path):
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(UserError, match="holds no model of ours"):
         prunebench("drd", "pretrain", *DATA, "--out", "mine")
+    card = {"recipe": {}, "data": {"fingerprint": "0" * 64}}
+    for text in ("{torn", "[]", '{"data": "mine"}', '{"recipe": {}, "data": {}}', json.dumps({"title": "business"})):
+        (tmp_path / "cards").mkdir(exist_ok=True)
+        (tmp_path / "cards" / "card.json").write_text(text)
+        with pytest.raises(UserError, match="holds no model of ours"):
+            prunebench("drd", "pretrain", *DATA, "--out", "cards")
+    (tmp_path / "mine" / "card.json").write_text(json.dumps(card))  # ours, but a thesis lies beside it
+    with pytest.raises(UserError, match="holds no model of ours"):
+        prunebench("drd", "pretrain", *DATA, "--out", "mine")
+    assert (tmp_path / "mine" / "thesis.tex").is_file()
     with pytest.raises(UserError, match="--steps must be auto or a positive number"):
         prunebench("drd", "pretrain", *DATA, "--steps", "many")
     with pytest.raises(UserError, match="cannot be written to"):
         prunebench("drd", "pretrain", *DATA, "--out", tmp_path / "mine" / "thesis.tex" / "model")
     with pytest.raises(UserError, match=r"a figure is written as .png, .svg, .pdf"):
         prunebench("drd", "timesteps", *DATA, "--out", "curves.doc")
+
+
+def test_a_copy_that_broke_off_leaves_nothing_and_can_be_made_again(prunebench, tmp_path, monkeypatch):
+    """The disk is full, or the process killed, while sheets are drawn; the model that stood there stands."""
+    from prunebench_drd import gallery as drawing
+
+    args = ("drd", "pretrain", *DATA, "--dit", "nano", "--out", "model")
+    prunebench(*args, "--steps", 2)
+    stood = {path: path.read_bytes() for path in (tmp_path / "model").rglob("*") if path.is_file()}
+    right = drawing.gallery
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    def killed(*given):
+        raise SystemExit(137)
+
+    for broken in (full, killed):
+        monkeypatch.setattr(drawing, "gallery", broken)
+        with contextlib.suppress(UserError):
+            assert "model:" not in prunebench(*args, "--steps", 3)
+        assert {p: p.read_bytes() for p in (tmp_path / "model").rglob("*") if p.is_file()} == stood
+    monkeypatch.setattr(drawing, "gallery", right)
+    prunebench(*args, "--steps", 3)
+    assert json.loads((tmp_path / "model" / "card.json").read_text())["recipe"]["steps"] == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "runs"}
 
 
 def test_timesteps_shows_a_line_per_class_and_draws_the_curves(prunebench, tmp_path):
@@ -243,12 +280,3 @@ def test_wrong_options_are_one_sentence_in_the_commands_too(prunebench, option):
 def test_estimate_bills_the_model_that_scoring_takes(prunebench):
     told = prunebench("drd", "estimate", *DATA[:2], "--image-size", 128, "--tflops", 1)
     assert "model own" in told
-
-
-def test_a_schedule_without_candidates_is_told(caplog):
-    import torch
-    from prunebench_drd.schedule import candidates, ddim_levels, in_window, snr
-
-    abar, levels = torch.linspace(1, 0.9, 1001, dtype=torch.float64), ddim_levels(1000)
-    steps = candidates(abar, levels)
-    assert len(steps) == 1 and not in_window(snr(abar[levels[steps]]))

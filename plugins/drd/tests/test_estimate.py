@@ -18,6 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from prunebench_drd import estimate as cost
 from prunebench_drd import flops
+from prunebench_drd.calibration import calibrate
 from prunebench_drd.dit import build, recipe_for
 from prunebench_drd.drd import drd
 from prunebench_drd.estimate import SIZES, Costs, Rates, Size
@@ -282,8 +283,8 @@ def test_memory_is_weights_and_the_largest_part():
         (lambda: Rates.at(COSTS, 0.0), "operations a second"),
         (lambda: cost.estimate(SIZES["digits"], COSTS, RATES, searching=-1), "searching must not be negative"),
         (lambda: cost.estimate(SIZES["digits"], COSTS, RATES, searching=0, draws=0), "draws must be at least 1"),
-        (lambda: cost.calibrate(Paced(Clock()), (3, 4, 4), 0, torch.device("cpu")), "at least one row"),
-        (lambda: cost.calibrate(Paced(Clock()), (3, 4, 4), 1, torch.device("cpu"), math.nan), "some seconds"),
+        (lambda: calibrate(Paced(Clock()), (3, 4, 4), 0, torch.device("cpu")), "at least one row"),
+        (lambda: calibrate(Paced(Clock()), (3, 4, 4), 1, torch.device("cpu"), math.nan), "some seconds"),
     ],
 )
 def test_what_cannot_be_estimated_is_told(call, told):
@@ -329,7 +330,7 @@ class Paced:
 
 def test_calibrating_finds_the_rates_of_a_known_clock():
     clock = Clock()
-    rates = cost.calibrate(Paced(clock), (4, 4, 4), 12, torch.device("cpu"), seconds=40.0, clock=clock)
+    rates = calibrate(Paced(clock), (4, 4, 4), 12, torch.device("cpu"), seconds=40.0, clock=clock)
     assert rates.evaluations == pytest.approx(12 / 0.17)
     assert (rates.encode, rates.decode) == (pytest.approx(2 * 0.17 / 12), pytest.approx(3 * 0.17 / 12))
     assert 39 < clock.now <= 40.5
@@ -338,19 +339,19 @@ def test_calibrating_finds_the_rates_of_a_known_clock():
 def test_calibrating_keeps_batches_that_time_or_memory_allow():
     clock = Clock()
     slow = Paced(clock, call=0.0, picture=1.0)
-    assert cost.calibrate(slow, (1, 2, 2), 64, torch.device("cpu"), 20.0, clock).evaluations == pytest.approx(1)
+    assert calibrate(slow, (1, 2, 2), 64, torch.device("cpu"), 20.0, clock).evaluations == pytest.approx(1)
     assert clock.now <= 20 and max(slow.seen) == 4
     clock = Clock()
     small = Paced(clock, room=5)
-    assert cost.calibrate(small, (1, 2, 2), 64, torch.device("cpu"), 20.0, clock).evaluations == pytest.approx(4 / 0.09)
+    assert calibrate(small, (1, 2, 2), 64, torch.device("cpu"), 20.0, clock).evaluations == pytest.approx(4 / 0.09)
     with pytest.raises(torch.OutOfMemoryError):
-        cost.calibrate(Paced(clock, room=0), (1, 2, 2), 64, torch.device("cpu"), 20.0, clock)
+        calibrate(Paced(clock, room=0), (1, 2, 2), 64, torch.device("cpu"), 20.0, clock)
 
 
 def test_calibrating_a_real_network_on_the_real_clock(gaussian):
     denoiser = gaussian(torch.zeros(2, 3, 8, 8), torch.ones(2))
     start = time.perf_counter()
-    rates = cost.calibrate(denoiser, (3, 8, 8), 64, torch.device("cpu"), seconds=0.4)
+    rates = calibrate(denoiser, (3, 8, 8), 64, torch.device("cpu"), seconds=0.4)
     took = time.perf_counter() - start
     for value in (rates.evaluations, rates.encode, rates.decode):
         assert 0 < value < float("inf")

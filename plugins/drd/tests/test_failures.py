@@ -215,6 +215,30 @@ def test_where_memory_does_not_suffice_the_batch_is_halved_with_the_same_values(
     assert refused and "memory does not suffice" in caplog.text
 
 
+def test_what_did_not_fit_once_is_not_tried_again_in_later_blocks(world, squares, given):
+    """Four blocks of three pictures, two draws: six rows fail once, three are rebuilt from then on."""
+    asked = []
+
+    def short(_, right):
+        def predict_noise(x, t, c):
+            asked.append(len(x))
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return right(x, t, c)
+
+        return predict_noise
+
+    def blocks(compute, order, rows):
+        return torch.cat([compute(part) for part in order.split(3)]).double()[torch.argsort(order)]
+
+    world()
+    whole = drd(**{**given(squares, LABELS), "blocks": blocks}, **QUICK, timestep=4)
+    world(predict_noise=short)
+    halved = drd(**{**given(squares, LABELS), "blocks": blocks}, **QUICK, timestep=4)
+    np.testing.assert_allclose(halved.values, whole.values, rtol=1e-5)
+    assert [rows for rows in asked if rows > 3] == [6] and set(asked[1:40]) == {3}
+
+
 def test_one_row_that_does_not_fit_is_the_end(world, squares, given):
     def never(_, right):
         def call(*args):

@@ -249,8 +249,9 @@ def test_elbo_tells_what_it_spent(world, given):
 
 def test_weak_bounds_are_warned_of(world, given, caplog):
     calm = world.pixels[:20]
-    told = elbo(**given(calm, np.zeros(20)), **MODEL, levels=1, noises=1).details["split_half_reliability"]
-    assert ("give more noises" in caplog.text) == (told < 0.7)
+    for noises, enough in ((400, True), (1, False)):
+        told = elbo(**given(calm, np.zeros(20)), **MODEL, levels=1, noises=noises).details["split_half_reliability"]
+        assert (told > 0.7) == enough and ("give more noises" in caplog.text) != enough
 
 
 @pytest.mark.parametrize("abar", [[1, 0.5, 0], [1, 0.5, 0.5], [1, 1, 0.5]])

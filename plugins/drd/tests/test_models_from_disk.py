@@ -13,12 +13,12 @@ from hypothesis import given as given_
 from hypothesis import settings
 from hypothesis import strategies as st
 from prunebench_drd import prunebench_scorers
-from prunebench_drd.denoisers import folder_digest, load_folder
 from prunebench_drd.dit import recipe_for
 from prunebench_drd.drd import drd
 from prunebench_drd.equations import deviation
-from prunebench_drd.hub import IMAGENET_DIT, REVISIONS, find_folder, find_model
-from prunebench_drd.imagenet import check_label_order, class_ids, imagenet_descriptions, imagenet_wnids
+from prunebench_drd.folders import folder_digest, load_folder
+from prunebench_drd.hub import IMAGENET_DIT, REVISIONS, find_model
+from prunebench_drd.imagenet import are_wnids, check_label_order, class_ids, imagenet_descriptions, imagenet_wnids
 from prunebench_drd.models import choose_model, resolve_model
 from prunebench_drd.perceptual import TRUNKS, load_perceptual, lpips_network, resolve_perceptual
 from prunebench_drd.task import TASK_INPUTS, Task
@@ -214,7 +214,7 @@ def chosen_from(given, model):
 
 def test_a_hub_model_that_is_not_here_says_what_to_do(cache, given):
     with pytest.raises(UserError) as error:
-        find_folder(IMAGENET_DIT)
+        find_model(IMAGENET_DIT)
     parts = (
         IMAGENET_DIT,
         str(cache / "models--facebook--DiT-XL-2-256"),
@@ -364,8 +364,9 @@ def test_a_folder_trained_at_another_size_gets_its_pictures_resized(latent_folde
 
 
 def test_automatic_choices_depend_on_the_data_set_alone():
-    assert resolve_model("auto", WOOFS, 128) == IMAGENET_DIT
-    assert resolve_model("auto", WOOFS, 64) == resolve_model("auto", ("cat",), 256) == "own"
+    wnids = [are_wnids(classes) for classes in (WOOFS, ("cat",), ())]
+    assert wnids == [True, False, False] and resolve_model("auto", True, 128) == IMAGENET_DIT
+    assert resolve_model("auto", True, 64) == resolve_model("auto", False, 256) == "own"
     assert resolve_perceptual("auto", 128) == "lpips-alex" and resolve_perceptual("auto", 64) == "features"
 
 

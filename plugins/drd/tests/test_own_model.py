@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from prunebench_drd.denoisers import load_folder
 from prunebench_drd.dit import Recipe, build, recipe_for
 from prunebench_drd.drd import drd
 from prunebench_drd.equations import q_sample, squared_error
+from prunebench_drd.folders import load_folder
 from prunebench_drd.pretrain import CHECKPOINT, Pictures, Training, batch_indices, train
 from prunebench_drd.task import Task
 from safetensors.torch import load_file

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from prunebench_drd.denoisers import load_folder, precision_for
 from prunebench_drd.dit import Recipe
 from prunebench_drd.equations import squared_error
+from prunebench_drd.folders import load_folder, precision_for
 from prunebench_drd.measure import Deviations
 from prunebench_drd.models import Chosen, precision_of
 from prunebench_drd.perceptual import load_perceptual
