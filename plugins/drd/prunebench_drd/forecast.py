@@ -62,8 +62,8 @@ def model_of(options: Mapping[str, Any], size: Size) -> Model:
         return Model(f"own, {recipe.size}", config, None, recipe.steps * recipe.batch)
     if is_factory(asked):
         raise UserError(
-            f"drd estimate: what {asked!r} makes is not known from outside, so neither is its cost; time it on a few "
-            "pictures, or give a model= that is a folder or a hub id"
+            f"drd estimate: what {asked!r} makes cannot be seen from outside, so its cost is not known; time it on a "
+            "few pictures, or give a model= that is a folder or a hub id"
         )
     found = find_model(asked)
     return Model(found.name, *model_configs(found.folder))

@@ -117,6 +117,16 @@ def test_same_inputs_same_bits_and_another_run_another_noise(world, given):
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("size", [1, 7, 200])
+def test_another_block_size_agrees_to_rounding(world, given, size):
+    pixels, labels, _, _ = world
+    options = {**OPTIONS, "timestep": 20, "draws": 2}
+    inputs = given(pixels, labels)
+    blocks = inputs["blocks"]
+    other = drd(**{**inputs, "blocks": lambda compute, order, rows: blocks(compute, order, size)}, **options)
+    np.testing.assert_allclose(other.values, drd(**given(pixels, labels), **options).values, rtol=1e-5)
+
+
 def test_one_class_a_missing_class_and_few_pictures(world, given):
     pixels, labels, _, _ = world
     one = drd(**given(pixels[:7], labels[:7], classes=("only",)), **OPTIONS, draws=1, noises=2)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from prunebench_drd import pretrain as pretraining
 from prunebench_drd.dit import Recipe, build, recipe_for
 from prunebench_drd.drd import drd
 from prunebench_drd.equations import q_sample, squared_error
@@ -121,6 +122,31 @@ def test_labels_are_dropped_to_the_null_class():
     training.advance(torch.rand(64, 1, 8, 8), torch.ones(64, dtype=torch.int64))
     assert 16 < int((seen["class_labels"] == 3).sum()) < 48 and set(seen["class_labels"].tolist()) == {1, 3}
     assert int(seen["timestep"].min()) >= 0 and int(seen["timestep"].max()) <= 999
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_pictures_are_mirrored_where_the_data_allow_it(monkeypatch, flip):
+    """About half of them, left to right, and none where they may not be."""
+    seen = []
+    monkeypatch.setattr(pretraining, "q_sample", lambda x_0, *rest: seen.append(x_0) or x_0)
+    pictures = torch.rand(64, 1, 8, 8)
+    training = Training(Recipe(**{**TINY.spec(), "flip": flip}), 1, 3, 3, CPU)
+    training.advance(pictures, torch.ones(64, dtype=torch.int64))
+    mirrored = (seen[0] == pictures.flip(-1)).flatten(1).all(dim=1)
+    assert bool((mirrored | (seen[0] == pictures).flatten(1).all(dim=1)).all())
+    assert 16 < int(mirrored.sum()) < 48 if flip else not mirrored.any()
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_trains_in_bfloat16_and_keeps_whole_weights(tmp_path, digits):
+    cuda, seen = torch.device("cuda"), []
+    training = Training(TINY, 1, 3, 3, cuda)
+    training.model.transformer_blocks[0].ff.register_forward_hook(lambda m, i, out: seen.append(out.dtype))
+    pixels = torch.from_numpy(digits.pixels[:32, :1]).float() / 127.5 - 1
+    for _ in range(5):
+        training.advance(pixels, torch.from_numpy(digits.labels[:32]).long())
+    assert set(seen) == {torch.bfloat16} and bool(torch.isfinite(training.losses[:5]).all())
+    assert {p.dtype for p in training.parameters.values()} == {torch.float32}
 
 
 def test_it_learns_to_predict_the_noise_of_its_class(tmp_path, digits):
