@@ -6,6 +6,7 @@ are on the device. What a method gets is its own: writing to it changes nobody e
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -356,6 +357,16 @@ class Observed:
         """(N, D) float32 of all N examples."""
         with self.evidence.account.inside():
             return self.evidence._on_device(self.training.features())
+
+    def logits(self) -> Tensor:
+        """(N, C) float32 of all N examples, evaluation mode, no augmentation."""
+        with self.evidence.account.inside():
+            started = time.perf_counter()
+            found = self.training.logits()
+            self.evidence.account.charge(
+                f"logits {self.training.ensure().id}", time.perf_counter() - started, len(found)
+            )
+            return self.evidence._on_device(found)
 
     def network(self) -> Network:
         """A fresh frozen copy of its network."""

@@ -284,6 +284,7 @@ def select(
         details={**numbers, **arrays},
         cost=account.cost(time.perf_counter() - started),
         label_free=not account.reached and bool(scores.label_free),
+        oracle=method.oracle,
     )
 
 

@@ -95,7 +95,9 @@ def told(entry: Entry) -> dict[str, Any]:
         return row | {"expects": entry.record.expects}
     row |= {"needs": list(signature.inputs), "label_free": Method(entry, signature.options).label_free}
     row |= {"paper": entry.record.paper, "definition": entry.definition, "summary": _summary(signature.doc)}
-    return row | ({"hard": entry.record.hard} if entry.kind == "scorer" else {"ranks": entry.record.ranks})
+    if entry.kind == "scorer":
+        return row | {"hard": entry.record.hard}
+    return row | {"ranks": entry.record.ranks} | ({"oracle": True} if entry.record.oracle else {})
 
 
 def needs(entry: Entry) -> str:
@@ -151,6 +153,8 @@ def _card(entry: Entry, bibtex: bool) -> None:
         if name in row:
             value = ", ".join(row[name]) if isinstance(row[name], list) else row[name]
             click.echo(f"  {name.replace('_', '-')}: {printable(value)}")
+    if row.get("oracle"):
+        click.echo("  oracle: it looks at what no contender may see; its rows are marked and never ranked")
     doc = entry.call_signature().doc
     if doc:
         click.echo("\n" + "\n".join(f"  {line}" for line in printable(doc).splitlines()) + "\n")

@@ -129,6 +129,11 @@ class Method:
             return "no"
         return "depends" if any(name in DEPENDS for name in self.needs) else "yes"
 
+    @property
+    def oracle(self) -> bool:
+        """Whether this selector, or the one inside it, is marked as one that is never ranked."""
+        return bool(getattr(self.entry.record, "oracle", False)) or (self.inner is not None and self.inner.oracle)
+
 
 def check_inputs(kind: str, name: str, signature: spec.Signature) -> None:
     """Refuse what no method may name.

@@ -15,6 +15,7 @@ PRESETS: dict[str, tuple[str | None, str]] = {
     "ccs": ("accumulated_margin", "ccs"),
     "bws": ("forgetting", "bws"),
     "moderate": ("moderate", "moderate"),
+    "elfs": ("elfs", "double_end"),
     "drd": ("drd", "bws(order='easiest', furthest=0.5)"),
 }
 

@@ -19,6 +19,7 @@ from .datasets.loading import load
 from .errors import CellError, PrunebenchError, StoreError, UserError
 from .evidence import Evidence
 from .harness import Harness, Progress, device_named, silent
+from .methods import LABELLED
 from .models import canonical
 from .presets import preset
 from .recipes import recipe
@@ -33,6 +34,7 @@ from .types import Dataset, Scores, TrialResult
 
 log = logging.getLogger("prunebench")
 BASELINES: tuple[tuple[None, str], ...] = ((None, "full"), (None, "balanced"), (None, "random"))  # always on the board
+TRACKS = ("open", "label-free")
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,7 @@ def open_harness(plan: Plan) -> Harness:
             registry.method("scorer", scorer)
         if selector != "full":
             registry.method("selector", selector)
+        refuse_labelled(plan.track, registry, scorer, selector)
     dataset = load(registry, plan.dataset, Path(plan.data_root), image_size=plan.image_size, download=plan.download)
     epochs = plan.reference_epochs or recipe(dataset, plan.reference).reference_epochs
     for scorer, _ in pairs(plan):
@@ -203,6 +206,23 @@ def open_harness(plan: Plan) -> Harness:
         budget=(plan.budget, plan.steps, plan.epochs),
         progress=plan.progress,
     )
+
+
+def refuse_labelled(track: str, registry: plugins.Registry, scorer: str | None, selector: str) -> None:
+    """On the label-free track nothing may run that names labels, or what is made with them.
+
+    Raises:
+        UserError: the scorer or the selector does.
+    """
+    texts = [("scorer", scorer), ("selector", None if selector == "full" else selector)]
+    methods = [registry.method(kind, text) for kind, text in texts if text] if track == "label-free" else []
+    for method in methods:
+        if method.label_free == "no":
+            told = ", ".join(name for name in method.needs if name in LABELLED)
+            raise UserError(
+                f"{method.label} needs {told}, which takes labels of the whole training split: it has no place on the "
+                f"label-free track; leave it out, or run with --track open"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,6 +277,8 @@ def refuse_conflicts(plan: Plan) -> None:
     """
     if plan.budget not in ("steps", "epochs"):
         raise UserError(f"--budget must be steps or epochs, got {plan.budget!r}")
+    if plan.track not in TRACKS:
+        raise UserError(f"--track must be {' or '.join(TRACKS)}, got {plan.track!r}")
     if plan.steps is not None and plan.budget != "steps":
         raise UserError("--steps needs --budget steps")
     if plan.epochs is not None and plan.budget != "epochs":
@@ -284,8 +306,13 @@ def _needs_no_scorer(plan: Plan) -> bool:
 
 
 def pairs(plan: Plan) -> list[tuple[str | None, str]]:
-    """(scorer, selector) texts: the baselines, the grid, the presets; each once."""
+    """(scorer, selector) texts: the baselines, the grid, the presets; each once.
+
+    Class-balanced random draws by labels, so it is no row of the label-free track.
+    """
     registry, found = plugins.installed(), list[tuple[str | None, str]](BASELINES)
+    if plan.track == "label-free":
+        found.remove((None, "balanced"))
     asked: list[tuple[str | None, str]] = [
         *product(plan.scorers or (None,), plan.selectors),
         *map(preset, plan.methods),
