@@ -107,7 +107,7 @@ def double_end_oracle(
         (k,) int64, hardest first; details: ``cutoff``, ``starts`` and ``agreements``.
 
     Raises:
-        UserError: ``step`` is out of range, or a window has no example to train on.
+        UserError: ``step`` is out of range, or nothing is held out.
     """
     order = ranking(hardness, seeds, hardest_first=True)
     return searched(order, budget, labels, held_out, observe, step)
@@ -148,6 +148,8 @@ def search(
 ) -> Search:
     """Train on every window without ``held_out``, and see what share of the held-out labels comes out.
 
+    A window of held-out examples alone teaches nothing: its agreement is 0.
+
     Args:
         order: (N,) int64, hardest first.
         labels: (N,) int64, trained on and compared with.
@@ -155,7 +157,7 @@ def search(
         observe: called with ``labels`` and the ``indices`` to train on; what it returns has ``logits() -> (N, C)``.
 
     Raises:
-        UserError: ``step`` lies outside (0, 1], nothing is held out, or a window has no example to train on.
+        UserError: ``step`` lies outside (0, 1], or nothing is held out.
     """
     if not 0 < step <= 1:
         raise UserError(f"step must lie in (0, 1], got {step}")
@@ -170,7 +172,8 @@ def search(
         kept = order[first : first + budget].cpu()
         inside = kept[~held_out[kept]].sort().values
         if not len(inside):
-            raise UserError(f"the {budget} examples after a cutoff of {start} are all held out: give a cutoff")
+            agreements.append(0.0)
+            continue
         predicted = observe(labels=labels, indices=inside).logits().cpu().argmax(dim=1)
         agreements.append(float((predicted == labels.cpu())[held_out].double().mean()))
     return Search(starts, np.array(agreements))

@@ -94,9 +94,7 @@ def elfs(
     return Scored(accumulated_margin(margins[None]), details)
 
 
-def _check(
-    clusters: int, heads: str, nearest: int, candidates: int, epochs: int, beta: float, rate: float
-) -> None:
+def _check(clusters: int, heads: str, nearest: int, candidates: int, epochs: int, beta: float, rate: float) -> None:
     if heads not in ("temi", "kmeans"):
         raise UserError(f"heads must be 'temi' or 'kmeans', got {heads!r}")
     if clusters < 2:

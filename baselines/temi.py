@@ -135,7 +135,7 @@ def new_heads(
 
 
 def pairs(near: Tensor, batch: int, steps: int, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of a stream of permutations, each example with a neighbour drawn at random: ``steps`` times (B,), (B,)."""
+    """Batches of a stream of permutations, each example with one of its neighbours: ``steps`` times (B,), (B,)."""
     left = torch.empty(0, dtype=torch.int64)
     for _ in range(steps):
         while len(left) < batch:
