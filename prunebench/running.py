@@ -19,7 +19,7 @@ from .datasets.loading import load
 from .errors import CellError, PrunebenchError, StoreError, UserError
 from .evidence import Evidence
 from .harness import Harness, Progress, device_named, silent
-from .methods import LABELLED
+from .methods import refuse_labelled
 from .models import canonical
 from .presets import preset
 from .recipes import recipe
@@ -182,11 +182,10 @@ def open_harness(plan: Plan) -> Harness:
     for model in (*plan.models, plan.reference):
         canonical(model)
     for scorer, selector in pairs(plan):
-        if scorer:
-            registry.method("scorer", scorer)
-        if selector != "full":
-            registry.method("selector", selector)
-        refuse_labelled(plan.track, registry, scorer, selector)
+        for kind, text in (("scorer", scorer), ("selector", None if selector == "full" else selector)):
+            method = registry.method(kind, text) if text else None
+            if method and plan.track == "label-free":
+                refuse_labelled(method)
     dataset = load(registry, plan.dataset, Path(plan.data_root), image_size=plan.image_size, download=plan.download)
     epochs = plan.reference_epochs or recipe(dataset, plan.reference).reference_epochs
     for scorer, _ in pairs(plan):
@@ -206,23 +205,6 @@ def open_harness(plan: Plan) -> Harness:
         budget=(plan.budget, plan.steps, plan.epochs),
         progress=plan.progress,
     )
-
-
-def refuse_labelled(track: str, registry: plugins.Registry, scorer: str | None, selector: str) -> None:
-    """On the label-free track nothing may run that names labels, or what is made with them.
-
-    Raises:
-        UserError: the scorer or the selector does.
-    """
-    texts = [("scorer", scorer), ("selector", None if selector == "full" else selector)]
-    methods = [registry.method(kind, text) for kind, text in texts if text] if track == "label-free" else []
-    for method in methods:
-        if method.label_free == "no":
-            told = ", ".join(name for name in method.needs if name in LABELLED)
-            raise UserError(
-                f"{method.label} needs {told}, which takes labels of the whole training split: it has no place on the "
-                f"label-free track; leave it out, or run with --track open"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -365,6 +365,17 @@ def test_the_label_free_track_in_every_format():
     assert usual["track"] == "open" and usual["compared_with"] == "balanced"
 
 
+def test_the_command_prints_the_label_free_track(tmp_path, capsys):
+    from prunebench.cli import main
+
+    store = Store(tmp_path / "runs")
+    for result in (*label_free(), *three_seeds(trial)):
+        put(store, result)
+    main(["leaderboard", str(store.root), "--track", "label-free", "--format", "csv"])
+    (line,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert line["method"] == "elfs + double_end" and line["label_free"] == "True" and line["vs_random_n"] == ""
+
+
 def test_an_unknown_track_is_explained():
     with pytest.raises(UserError, match=r"no track 'labelfree', did you mean 'label-free'"):
         board([trial()], track="labelfree")
