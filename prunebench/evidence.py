@@ -6,7 +6,6 @@ are on the device. What a method gets is its own: writing to it changes nobody e
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +24,7 @@ from .errors import MethodError, UserError
 from .harness import Harness, hash_array
 from .methods import FUNCTIONS, LABELLED, Method
 from .neighbours import nearest
+from .observed import Observed
 from .option_files import named_files
 from .reference import Reference, scoring_run
 from .seeds import example_seeds, generator_for, held_out, seed_for
@@ -272,7 +272,7 @@ class Evidence:
             seeded = seed_for("observe", self.score_seed, seed)
             training = Reference(self._h, seeded, given, None if whole else chosen, epochs, wanted)
             self._charge(training)
-        return Observed(training, self)
+        return Observed(training, self.account, self._on_device)
 
     def judge(self, indices: Any, weights: Any = None) -> float:
         """Accuracy on the whole training split of the reference model trained as a trial on ``indices``."""
@@ -339,36 +339,3 @@ def _way_out(name: str) -> str:
 
 def _array(values: Any) -> np.ndarray:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-@dataclass(frozen=True, eq=False)
-class Observed:
-    """Another reference training, finished."""
-
-    training: Reference
-    evidence: Evidence
-
-    @property
-    def history(self) -> dict[str, Tensor]:
-        """Statistic -> (epochs, n) float32, columns in the order of sorted indices."""
-        return {name: torch.from_numpy(self.training.history(name)) for name in self.training.watched}
-
-    def features(self) -> Tensor:
-        """(N, D) float32 of all N examples."""
-        with self.evidence.account.inside():
-            return self.evidence._on_device(self.training.features())
-
-    def logits(self) -> Tensor:
-        """(N, C) float32 of all N examples, evaluation mode, no augmentation."""
-        with self.evidence.account.inside():
-            started = time.perf_counter()
-            found = self.training.logits()
-            self.evidence.account.charge(
-                f"logits {self.training.ensure().id}", time.perf_counter() - started, len(found)
-            )
-            return self.evidence._on_device(found)
-
-    def network(self) -> Network:
-        """A fresh frozen copy of its network."""
-        with self.evidence.account.inside():
-            return self.training.network()

@@ -36,7 +36,7 @@ LAYERS = [
         "neighbours",
         "encoders",
     ),
-    *("evidence", "calling", "scoring", "selecting", "presets", "running", "executors", "files", "interop"),
+    *("observed", "evidence", "calling", "scoring", "selecting", "presets", "running", "executors", "files", "interop"),
     *("leaderboard", "boards", "testing", "listing", "reporting", "options", "cli"),
 ]
 MAY_IMPORT = {  # beside the standard library
