@@ -127,6 +127,14 @@ ZCORE = Paper(
   author = {Griffin, Brent A. and Marks, Jacob and Corso, Jason J.},
   journal = {arXiv:2411.15349}, year = {2024}}""",
 )
+ELFS = Paper(
+    "arXiv:2406.04273",
+    """@inproceedings{zheng2025elfs,
+  title = {{ELFS}: Label-Free Coreset Selection with Proxy Training Dynamics},
+  author = {Zheng, Haizhong and Tsai, Elisa and Lu, Yifu and Sun, Jiachen and Bartoldson, Brian R.
+            and Kailkhura, Bhavya and Prakash, Atul},
+  booktitle = {ICLR}, year = {2025}}""",
+)
 D2 = Paper(
     "arXiv:2310.07931",
     """@inproceedings{maharana2024d2,

@@ -13,6 +13,7 @@ from .papers import (
     DEEPCORE,
     DUAL,
     DYN_UNC,
+    ELFS,
     FORGETTING,
     HERDING,
     KCENTER,
@@ -59,5 +60,6 @@ SCORERS = (
     scorer("herding", "high", HERDING, "herding:herding_place"),
     scorer("prototypicality", "high", SCALING),
     scorer("zcore", "high", ZCORE),
+    scorer("elfs", "low", ELFS),
     scorer("random", "high", DEEPCORE, "uniform:random_score", bytes_per_example=16),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -31,8 +31,7 @@ class Account:
         Raises:
             MethodError: on the label-free track.
         """
-        if self.track == "label-free":
-            raise MethodError(f"{self.method} reaches labels by {road}: it has no place on the label-free track")
+        refuse_labels(self.track, self.method, [road])
         if road not in self.reached:
             self.reached.append(road)
 
@@ -70,6 +69,16 @@ class Account:
             peak_bytes=_peak_bytes(self.device),
             device=self.device,
         )
+
+
+def refuse_labels(track: str, method: str, roads: Sequence[str]) -> None:
+    """On the label-free track no label may be reached, nor have been reached when a record was made.
+
+    Raises:
+        MethodError: one was, by ``roads``.
+    """
+    if track == "label-free" and roads:
+        raise MethodError(f"{method} reaches labels by {', '.join(roads)}: it has no place on the label-free track")
 
 
 def _peak_bytes(device: str) -> int:

@@ -43,12 +43,14 @@ def print_board(found: Any, form: str, out: Path | None) -> None:
     say(f"written: {out}")
 
 
-def leaderboard_of(stores: Sequence[Path], group_by: Sequence[str], form: str, out: Path | None) -> None:
+def leaderboard_of(
+    stores: Sequence[Path], group_by: Sequence[str], form: str, out: Path | None, track: str = "open"
+) -> None:
     """The leaderboard of stores, printed or written."""
     from .leaderboard import leaderboard
 
     for store in stores:
         if not store.is_dir():
             raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
-    found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label)
+    found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label, track=track)
     print_board(found, form, out)

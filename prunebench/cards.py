@@ -116,11 +116,13 @@ def direction(entry: Entry) -> str:
     if entry.kind == "scorer":
         comparable = "; compares inside a class only" if entry.record.comparable == "class" else ""
         return f"{entry.record.hard} is hard{comparable}"
-    return {
+    ranks = {
         "set": "ranks all examples together",
         "class": "ranks each class by itself",
         "none": "asks for no score",
     }[entry.record.ranks]
+    oracle = "; an oracle: it looks at what no contender may see, its rows are marked and never ranked"
+    return ranks + (oracle if entry.record.oracle else "")
 
 
 def costs(entry: Entry, meaning: Mapping[str, str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import click
 
 from . import __version__
 from .errors import PrunebenchError, UserError, VerifyError
-from .options import Numbers, Shard, Words, as_json, data_options, harness_options, train_options
+from .options import Numbers, Shard, Words, as_json, data_options, harness_options, track_option, train_options
 
 
 class Commands(click.Group):
@@ -165,12 +165,13 @@ def train(subset: Path, as_json: bool, **given: Any) -> None:
 @click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True)
 @click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
+@track_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write here instead of standard output.")
-def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, out: Path | None) -> None:
+def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, track: str, out: Path | None) -> None:
     """The leaderboard of one or more stores [default: runs]."""
     from . import boards
 
-    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, out)
+    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, out, track)
 
 
 # -- looking around ---------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from .errors import MethodError, UserError
 from .harness import Harness, hash_array
 from .methods import FUNCTIONS, LABELLED, Method
 from .neighbours import nearest
+from .observed import Observed
 from .option_files import named_files
 from .pictures import Pictures
 from .reference import Reference, scoring_run
@@ -254,7 +255,7 @@ class Evidence:
             seeded = seed_for("observe", self.score_seed, seed)
             training = Reference(self._h, seeded, given, None if whole else chosen, epochs, wanted)
             self._charge(training)
-        return Observed(training, self)
+        return Observed(training, self.account, self._on_device)
 
     def judge(self, indices: Any, weights: Any = None) -> float:
         """Accuracy on the whole training split of the reference model trained as a trial on ``indices``."""
@@ -321,26 +322,3 @@ def _way_out(name: str) -> str:
     if name in ("features", "embeddings", "history"):
         return f"give it with given={{'{name}': ...}} (--given {name}=FILE), or use it on a data set (--dataset)"
     return "use it on a data set (--dataset)"
-
-
-@dataclass(frozen=True, eq=False)
-class Observed:
-    """Another reference training, finished."""
-
-    training: Reference
-    evidence: Evidence
-
-    @property
-    def history(self) -> dict[str, Tensor]:
-        """Statistic -> (epochs, n) float32, columns in the order of sorted indices."""
-        return {name: torch.from_numpy(self.training.history(name)) for name in self.training.watched}
-
-    def features(self) -> Tensor:
-        """(N, D) float32 of all N examples."""
-        with self.evidence.account.inside():
-            return self.evidence._on_device(self.training.features())
-
-    def network(self) -> Network:
-        """A fresh frozen copy of its network."""
-        with self.evidence.account.inside():
-            return self.training.network()

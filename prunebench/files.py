@@ -70,7 +70,7 @@ def save_selection(selection: Selection, path: str | Path) -> Path:
     """Sorted int64 positions as ``.npy`` (or ``.npz`` with keys and weights), beside a ``.json`` card."""
     path = Path(path)
     numbers, extra = plain_numbers(selection.details)
-    names = ("scorer", "selector", "keep", "seed", "size", "fingerprint", "label_free", "id")
+    names = ("scorer", "selector", "keep", "seed", "size", "fingerprint", "label_free", "id", "oracle")
     card = {"kind": "selection", **{name: getattr(selection, name) for name in names}}
     card |= {"cost": asdict(selection.cost), "details": numbers}
     arrays: dict[str, Any] = {"indices": selection.indices}
@@ -110,6 +110,7 @@ def load_selection(path: str | Path) -> Selection:
         cost=Cost(**card["cost"]) if "cost" in card else Cost(),
         label_free=card.get("label_free"),
         id=card.get("id"),
+        oracle=bool(card.get("oracle", False)),
     )
 
 

@@ -45,6 +45,7 @@ class Selector:
     bytes_per_example: int | None = None
     paper: str = ""
     bibtex: str = ""
+    oracle: bool = False  # looks at what a contender may not see: its rows are marked and never ranked
 
 
 @dataclass(frozen=True)

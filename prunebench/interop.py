@@ -157,6 +157,7 @@ def select(
         details={**numbers, **arrays},
         cost=account.cost(seconds),
         label_free=not account.reached and bool(scores.label_free),
+        oracle=method.oracle,
     )
 
 

@@ -146,7 +146,9 @@ def told(entry: Entry) -> dict[str, Any]:
         return row | {"expects": entry.record.expects}
     row |= {"needs": list(signature.inputs), "label_free": Method(entry, signature.options).label_free}
     row |= {"paper": entry.record.paper, "definition": entry.definition, "summary": _summary(signature.doc)}
-    return row | ({"hard": entry.record.hard} if entry.kind == "scorer" else {"ranks": entry.record.ranks})
+    if entry.kind == "scorer":
+        return row | {"hard": entry.record.hard}
+    return row | {"ranks": entry.record.ranks} | ({"oracle": True} if entry.record.oracle else {})
 
 
 def _summary(doc: str) -> str:

@@ -134,6 +134,24 @@ class Method:
             return "no"
         return "depends" if any(name in DEPENDS for name in self.needs) else "yes"
 
+    @property
+    def oracle(self) -> bool:
+        """Whether this selector, or the one inside it, is marked as one that is never ranked."""
+        return bool(getattr(self.entry.record, "oracle", False)) or (self.inner is not None and self.inner.oracle)
+
+
+def refuse_labelled(method: Method) -> None:
+    """A method that names labels, or what is made with them, cannot be on the label-free track.
+
+    Raises:
+        UserError: it does.
+    """
+    if named := [name for name in method.needs if name in LABELLED]:
+        raise UserError(
+            f"{method.label} needs {', '.join(named)}, which takes labels of the whole training split: it has no place "
+            f"on the label-free track; leave it out, or run with --track open"
+        )
+
 
 def check_inputs(kind: str, name: str, signature: spec.Signature) -> None:
     """Refuse what no method may name.

@@ -67,12 +67,19 @@ data_options = options(
     click.option("--imbalance", default="", metavar="exp:R", help="Smallest class R times the largest."),
     click.option("--corrupt", default="", metavar="gaussian:P", help="A share P of the training pictures noisy."),
 )
+track_option = click.option(
+    "--track",
+    type=click.Choice(["open", "label-free"]),
+    default="open",
+    show_default=True,
+    help="label-free: only methods that see no labels.",
+)
 harness_options = options(
     click.option("--reference", default="resnet18", show_default=True, help="Network that scoring runs train."),
     click.option("--reference-epochs", type=int, help="Length of its schedule [default: the recipe's]."),
     click.option("--threads", type=int, default=2, show_default=True, help="CPU threads, part of every record."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ..."),
-    click.option("--track", type=click.Choice(["open", "label-free"]), default="open", show_default=True),
+    track_option,
     click.option("--store", default="runs", show_default=True, help="Where records are kept and found again."),
 )
 train_options = options(

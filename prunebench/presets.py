@@ -54,6 +54,7 @@ PRESETS: dict[str, Preset] = {
     # one score, its hard end
     "forgetting": _hardest("forgetting", "none to choose"),
     "el2n": _hardest("el2n(runs=10)", "runs: README"),
+    "grand": _hardest("grand", "runs: README; epoch as el2n's"),
     "aum": _hardest("aum", "none to choose"),
     "entropy": _hardest("entropy"),
     "margin": _hardest("margin"),
@@ -96,6 +97,13 @@ PRESETS: dict[str, Preset] = {
         ((0.1, "forgetting", _EQUAL_D2.format(", cutoff=0.4")),),
     ),
     "mix_random": Preset("el2n(runs=10)", "mix_random(hardest)"),
+    "elfs": Preset(
+        "elfs",
+        "double_end",
+        "cut-off to 0.1: README, for CIFAR-10; above: default, not tuned",
+        ((0.1, "elfs", "double_end(cutoff=0.4)"),),
+    ),
+    "elfs_search": Preset("elfs", "double_end(cutoff='search')", "cut-off searched without labels"),
     # a set at once
     "kcenter": Preset(None, "kcenter", "none to choose"),
     "kcenter_order": _hardest("kcenter", "as kcenter, one order for all keep ratios"),
@@ -103,6 +111,8 @@ PRESETS: dict[str, Preset] = {
     "herding_order": Preset("herding", "easiest", "as herding, one order for all keep ratios"),
     "facility_location": Preset(None, "facility_location", "none to choose"),
     "graph_cut": Preset(None, "graph_cut"),
+    "craig": Preset(None, "craig", "none to choose"),
+    "gradmatch": Preset(None, "gradmatch", "ridge: the authors' configuration, for CIFAR-10"),
     "drop": Preset(None, "class_quota"),
     # diffusion models
     "drd": Preset("drd", _WINDOW, "as published"),

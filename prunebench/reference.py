@@ -43,6 +43,12 @@ class Reference:
     def schedule_epochs(self) -> int:
         return max(self.run_epochs, self.harness.epochs)
 
+    @property
+    def outputs(self) -> int:
+        """C, or as many as the given labels need: there may be more clusters than classes."""
+        classes = len(self.harness.dataset.classes)
+        return classes if self.labels is None else max(classes, int(self.labels.max()) + 1)
+
     def identity(self, what: str) -> dict[str, Any]:
         """Of one thing this training leaves: no watch is part of the training's own identity."""
         split = self.harness.dataset.train
@@ -92,7 +98,7 @@ class Reference:
         trained = train(
             h.train.images,
             h.train.labels if self.labels is None else self.labels,
-            len(h.dataset.classes),
+            self.outputs,
             model=h.reference,
             recipe=h.recipe,
             seed=self.seed,
@@ -157,9 +163,15 @@ class Reference:
         h = self.harness
         record = h.store.get("models", self.identity("network"))
         assert record is not None
-        network = build(h.reference, len(h.dataset.classes), h.dataset.image_size, seed=self.seed)
+        network = build(h.reference, self.outputs, h.dataset.image_size, seed=self.seed)
         network.load_state_dict(load_file(record.file("network")))
         return network.to(h.device).eval().requires_grad_(False)
+
+    def logits(self) -> np.ndarray:
+        """(N, C) float32 of all N training pictures, without augmentation."""
+        from .evaluation import predict
+
+        return predict(self.network(), self.harness.train.images, self.harness.device).numpy()
 
     def features(self) -> np.ndarray:
         """(N, D) float32 of all N training pictures, without augmentation, copy-on-write map."""

@@ -37,7 +37,7 @@ def run_and_report(plan: Plan, jobs: int | None, as_json: bool) -> int:
         say(line(result, len(results), len(wanted), time.monotonic() - started))
     mine = {cell_id(harness, plan, cell) for cell in wanted}
     failures = [f for f in harness.store.failures() if f["id"] in mine]
-    print_board(board(results, failures, labels=label), "json" if as_json else "table", None)
+    print_board(board(results, failures, labels=label, track=plan.track), "json" if as_json else "table", None)
     say_failures(failures)
     if not as_json:
         say_where(harness, results)

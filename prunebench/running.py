@@ -20,6 +20,7 @@ from .datasets.settings import Setting
 from .errors import CellError, PrunebenchError, StoreError, UserError
 from .evidence import Evidence
 from .harness import Harness, Progress, device_named, silent
+from .methods import refuse_labelled
 from .models import build, canonical
 from .presets import chosen
 from .recipes import recipe
@@ -34,6 +35,7 @@ from .types import Dataset, Scores, TrialResult
 
 log = logging.getLogger("prunebench")
 BASELINES: tuple[tuple[None, str], ...] = ((None, "full"), (None, "balanced"), (None, "random"))  # always on the board
+TRACKS = ("open", "label-free")
 
 
 @dataclass(frozen=True)
@@ -191,10 +193,10 @@ def open_harness(plan: Plan) -> Harness:
     for model in (*plan.models, plan.reference):
         canonical(model)
     for scorer, selector in pairs(plan):
-        if scorer:
-            registry.method("scorer", scorer)
-        if selector != "full":
-            registry.method("selector", selector)
+        for kind, text in (("scorer", scorer), ("selector", None if selector == "full" else selector)):
+            method = registry.method(kind, text) if text else None
+            if method and plan.track == "label-free":
+                refuse_labelled(method)
     dataset = load(registry, plan.dataset, Path(plan.data_root), image_size=plan.image_size, download=plan.download)
     dataset = Setting(plan.label_noise, plan.imbalance, plan.corrupt).apply(dataset)
     if plan.pretrained:
@@ -271,6 +273,8 @@ def refuse_conflicts(plan: Plan) -> None:
     """
     if plan.budget not in ("steps", "epochs"):
         raise UserError(f"--budget must be steps or epochs, got {plan.budget!r}")
+    if plan.track not in TRACKS:
+        raise UserError(f"--track must be {' or '.join(TRACKS)}, got {plan.track!r}")
     if plan.steps is not None and plan.budget != "steps":
         raise UserError("--steps needs --budget steps")
     if plan.epochs is not None and plan.budget != "epochs":
@@ -300,9 +304,12 @@ def _needs_no_scorer(plan: Plan) -> bool:
 def pairs(plan: Plan, keeps: Sequence[float] | None = None) -> list[tuple[str | None, str]]:
     """(scorer, selector) texts at some keep ratios (default: the plan's): the baselines, the grid, the presets.
 
-    Each stands once; a preset may be another pair at another keep ratio.
+    Each stands once; a preset may be another pair at another keep ratio. Class-balanced random draws by labels, so it
+    is no row of the label-free track.
     """
     registry, found = plugins.installed(), list[tuple[str | None, str]](BASELINES)
+    if plan.track == "label-free":
+        found.remove((None, "balanced"))
     asked: list[tuple[str | None, str]] = [
         *product(plan.scorers or (None,), plan.selectors),
         *(preset.at(keep) for preset in chosen(plan.methods, registry, plan.track) for keep in keeps or plan.keep),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .account import Account
+from .account import Account, refuse_labels
 from .calling import call, checked_values
 from .errors import UserError
 from .evidence import Evidence
@@ -30,11 +30,12 @@ def score(harness: Harness, method: Method, score_seed: int = 0) -> Scores:
     """
     if method.text in harness.scoring:
         raise UserError(f"scores ask for each other in a circle: {' -> '.join([*harness.scoring, method.text])}")
-    if (found := standing(harness, method, score_seed)) is not None:
-        return found
-    refuse_epochs_beyond(harness.epochs, method)
-    with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
-        return standing(harness, method, score_seed) or _compute(harness, method, score_seed)
+    if (found := standing(harness, method, score_seed)) is None:
+        refuse_epochs_beyond(harness.epochs, method)
+        with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
+            found = standing(harness, method, score_seed) or _compute(harness, method, score_seed)
+    refuse_labels(harness.track, method.label, () if found.label_free else ("what its record was made from",))
+    return found
 
 
 def standing(harness: Harness, method: Method, score_seed: int) -> Scores | None:

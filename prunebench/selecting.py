@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .account import Account
+from .account import Account, refuse_labels
 from .budgets import budget_for
 from .calling import call_selector
 from .errors import UserError
@@ -44,11 +44,12 @@ def select(
         budget_for(keep, len(harness.train))
     except ValueError as wrong:
         raise UserError(str(wrong)) from None
-    if (found := standing(harness, scores, selector, keep, seed, score_seed)) is not None:
-        return found
-    with harness.store.lock(identify("selections", _identity(harness, scores, selector, keep, seed, score_seed))):
-        found = standing(harness, scores, selector, keep, seed, score_seed)
-        return found or _compute(harness, scores, selector, keep, seed, score_seed)
+    if (found := standing(harness, scores, selector, keep, seed, score_seed)) is None:
+        with harness.store.lock(identify("selections", _identity(harness, scores, selector, keep, seed, score_seed))):
+            found = standing(harness, scores, selector, keep, seed, score_seed)
+            found = found or _compute(harness, scores, selector, keep, seed, score_seed)
+    refuse_labels(harness.track, selector.label, () if found.label_free else ("what its record was made from",))
+    return found
 
 
 def standing(
@@ -117,6 +118,7 @@ def _compute(
         "labels_reached_by": account.reached,
         "cost": asdict(account.cost(seconds)),
         "details": numbers,
+        **({"oracle": True} if selector.oracle else {}),
     }
     record = harness.store.put(
         "selections",
@@ -172,4 +174,5 @@ def read_selection(record: Record) -> Selection:
         cost=Cost(**result["cost"]),
         label_free=result["label_free"],
         id=record.id,
+        oracle=result.get("oracle", False),
     )

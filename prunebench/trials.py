@@ -139,7 +139,7 @@ def _train(
     }
     score_cost = scores.cost if scores else Cost(device=str(harness.device))
     result = _told(harness, trial, selection, score_cost, score_seed, identity, measured)
-    plain = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance")}
+    plain = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance") and (k != "oracle" or v)}
     return harness.store.put("trials", identity, plain, provenance=harness.provenance())
 
 
@@ -198,6 +198,7 @@ def _told(
         setting=data.setting,
         score_cost=score_cost,
         select_cost=selection.cost,
+        oracle=selection.oracle,
         **measured,
     )
 

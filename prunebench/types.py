@@ -191,6 +191,7 @@ class Selection:
     cost: Cost = field(default_factory=Cost)
     label_free: bool | None = None
     id: str | None = None
+    oracle: bool = False  # a bound that no contender may claim
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -253,3 +254,4 @@ class TrialResult:
     # where it comes from
     id: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    oracle: bool = False  # the selector looked at what no contender may see: shown, marked, never ranked

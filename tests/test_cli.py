@@ -60,6 +60,10 @@ def test_listings_are_machine_readable(capsys):
     assert call("ls", "moderate") == 0
     shown = capsys.readouterr().out
     assert "scorer prunebench/moderate" in shown and "selector prunebench/moderate" in shown
+    assert call("ls", "double_end_oracle") == 0
+    assert "its rows are marked and never ranked" in capsys.readouterr().out
+    assert call("ls", "double_end", "--json") == 0
+    assert "oracle" not in json.loads(capsys.readouterr().out)[0]
     assert call("ls", "scorer:aum", "--bibtex") == 0
     assert "pleiss2020" in capsys.readouterr().out
     assert call("doctor", "--json") == 0
@@ -71,6 +75,8 @@ def test_listings_are_machine_readable(capsys):
     [(["rnu"], "did you mean 'run'"), (["ls", "forgeting"], "did you mean 'forgetting'"),
      (["run", "--scorer", "aum"], "--selector is missing"), (["run", "--keep", "a"], "not a number"),
      (["run", "--scorer", "aum", "--selector", "hardest", "--shard", "3/3"], "i/n"),
+     (["run", "--method", "aum", "--track", "label-free"], "aum needs history, which takes labels"),
+     (["leaderboard", "--track", "closed"], "'closed' is not one of 'open', 'label-free'"),
      (["run", "--nonsense"], "nonsense"), (["run", "--selector", "random", "--device", "tpu"], "no device 'tpu'"),
      (["run", "--selector", "random", "--jobs", "0"], "--jobs must be"), (["--no-plugin", "dr", "ls"], "to leave out"),
      (["--no-plugin", "drd", "run", "--scorer", "drd", "--selector", "bws"], "pip install prunebench-drd"),

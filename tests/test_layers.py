@@ -39,6 +39,7 @@ LAYERS = [
     ),
     *(
         "pictures",
+        "observed",
         "evidence",
         "calling",
         "scoring",

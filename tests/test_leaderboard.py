@@ -1,7 +1,9 @@
 """The board: a pure function of records that never mixes what cannot be compared."""
 
+import csv
 import dataclasses
 import hashlib
+import io
 import json
 import random
 
@@ -201,7 +203,7 @@ def test_trials_under_other_conditions_stand_in_another_table(name):
 
 def test_conditions_are_exactly_what_a_trial_says_of_how_it_was_made():
     """A new field of `TrialResult` must be put either among the conditions or here."""
-    told = {"scorer", "selector", "keep", "examples", "selection", "label_free", "seed", "score_seed", "id"}
+    told = {"scorer", "selector", "keep", "examples", "selection", "label_free", "oracle", "seed", "score_seed", "id"}
     told |= {"accuracy", "class_accuracy", "train_loss", "score_cost", "select_cost", "train_cost", "provenance"}
     assert {f.name for f in dataclasses.fields(TrialResult)} == set(OTHER) | told
 
@@ -314,6 +316,108 @@ def test_group_by_method_repeats_the_baselines(by):
 def test_an_unknown_group_is_explained():
     with pytest.raises(UserError, match=r"does not know 'modle', did you mean 'model'"):
         board([trial()], group_by=("modle",))
+
+
+# -- the label-free track ---------------------------------------------------------------------------------------------
+
+ELFS = "prunebench/elfs(encoder='pca')"
+DOUBLE_END = "prunebench/double_end(cutoff=0.3)"
+UNIFORM = "prunebench/random()"
+
+
+def label_free(accuracies=(0.90, 0.92, 0.94), selector=DOUBLE_END, scorer=ELFS, **changed):
+    return three_seeds(lambda **k: trial(selector, scorer, label_free=True, **k), accuracies, **changed)
+
+
+def test_the_label_free_track_has_revealed_labels_as_axis_and_no_row_that_saw_more():
+    results = [*three_seeds(trial), *three_seeds(balanced), full(accuracy=0.97)]
+    results += [*label_free(keep=0.2), *label_free(keep=0.1), *label_free((0.88, 0.89, 0.93), UNIFORM, None)]
+    results += [trial(DOUBLE_END, "prunebench/aum()"), trial("prunebench/ccs(cutoff=0.3)", ELFS)]  # one saw labels
+    found = board(results, track="label-free")
+    assert [(r.label, r.examples) for r in rows(found)] == [
+        *[("elfs + double_end", 144), ("uniform random", 144), ("elfs + double_end", 287), ("full data", 1437)]
+    ]
+    ours, random_row, more, whole = rows(found)
+    assert ours.difference.mean == pytest.approx(0.02)  # to uniform random: 0.02, 0.03, 0.01
+    assert ours.difference.half == pytest.approx(4.302653 * 0.01 / 3**0.5)
+    assert random_row.difference is more.difference is whole.difference is None
+    assert found.left_out == 0 and "balanced" not in str(found)
+    lines = str(found).splitlines()
+    assert lines[0].endswith("label-free track")
+    names = "method keep labels seeds accuracy % vs random score s select s train s"
+    assert " ".join(lines[2].split()) == names
+    assert any(line.startswith("Labels: how many were revealed") for line in lines)
+
+
+def test_the_label_free_track_in_every_format():
+    found = board([*label_free(), *label_free((0.88, 0.89, 0.93), UNIFORM, None), *three_seeds(balanced)],
+                  track="label-free")  # fmt: skip
+    told = json.loads(found.render("json"))
+    row = told["groups"][0]["rows"][0]
+    assert told["track"] == "label-free" and told["compared_with"] == "random"
+    assert (
+        row["labels_revealed"] == 144 and row["vs_random"]["mean"] == pytest.approx(0.02) and "vs_balanced" not in row
+    )
+    (first, _) = csv.DictReader(io.StringIO(found.render("csv")))
+    assert float(first["vs_random_mean"]) == pytest.approx(0.02) and "vs_balanced_mean" not in first
+    assert "| labels |" in found.render("md") and "vs random" in found.render("md")
+    usual = json.loads(board(three_seeds(balanced)).render("json"))
+    assert usual["track"] == "open" and usual["compared_with"] == "balanced"
+
+
+def test_the_command_prints_the_label_free_track(tmp_path, capsys):
+    from prunebench.cli import main
+
+    store = Store(tmp_path / "runs")
+    for result in (*label_free(), *three_seeds(trial)):
+        put(store, result)
+    main(["leaderboard", str(store.root), "--track", "label-free", "--format", "csv"])
+    (line,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert line["method"] == "elfs + double_end" and line["label_free"] == "True" and line["vs_random_n"] == ""
+
+
+def test_an_unknown_track_is_explained():
+    with pytest.raises(UserError, match=r"no track 'labelfree', did you mean 'label-free'"):
+        board([trial()], track="labelfree")
+
+
+# -- oracles ----------------------------------------------------------------------------------------------------------
+
+
+def oracle(**changed):
+    return trial("prunebench/double_end_oracle(step=0.1)", ELFS, oracle=True, **changed)
+
+
+def test_an_oracle_stands_below_all_marked_and_compared_with_nothing():
+    ours = label_free((0.90, 0.92, 0.94))
+    rest = [*three_seeds(balanced, (0.87, 0.90, 0.93)), full(accuracy=0.97)]
+    found = board([*three_seeds(oracle, (0.98, 0.99, 0.985)), *ours, *rest])
+    assert [r.label for r in rows(found)] == [
+        *["elfs + double_end", "balanced random", "full data", "elfs + double_end_oracle"]
+    ]
+    assert rows(found)[-1].oracle and rows(found)[-1].difference is None
+    alone = rows(board([*ours, *rest]))[0]
+    assert rows(found)[0].difference == alone.difference  # Holm does not count it
+    lines = str(found).splitlines()
+    (last,) = [i for i, line in enumerate(lines) if "double_end_oracle †" in line]
+    assert "full data" in lines[last - 3]  # a rule between them, and the label takes two lines
+    assert sum(line.startswith("† an oracle") for line in lines) == 1
+    assert "†" in found.render("md")
+    assert [r["oracle"] for r in json.loads(found.render("json"))["groups"][0]["rows"]] == [False] * 3 + [True]
+    assert "†" not in str(board(ours))
+
+
+def test_an_oracle_has_no_place_on_the_label_free_track():
+    found = board([*three_seeds(oracle), *label_free()], track="label-free")
+    assert [r.label for r in rows(found)] == ["elfs + double_end"]
+
+
+def test_a_record_made_before_there_were_oracles_is_read(tmp_path):
+    store = Store(tmp_path / "runs")
+    plain = {k: v for k, v in dataclasses.asdict(trial()).items() if k not in ("id", "provenance", "oracle")}
+    store.put("trials", {"seed": 0}, plain, provenance={})
+    put(store, oracle(seed=0))
+    assert [r.oracle for r in rows(leaderboard(store))] == [False, True]
 
 
 # -- labels -----------------------------------------------------------------------------------------------------------

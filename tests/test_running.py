@@ -42,6 +42,33 @@ def test_baselines_are_always_there_and_methods_that_do_not_rank_run_once():
     assert found[3:] == [("aum", "hardest"), ("forgetting", "hardest"), ("drd", "bws(order='easiest', furthest=0.5)")]
 
 
+def test_the_label_free_track_runs_without_balanced_random_and_refuses_what_needs_labels(tmp_path):
+    plan = replace(PLAN, scorers=("random",), track="label-free", store=str(tmp_path / "runs"), seeds=1)
+    results = list(pb.run(plan))
+    assert [r.selector.partition("(")[0] for r in results] == ["full", "prunebench/random", "prunebench/hardest"]
+    assert [r.label_free for r in results] == [False, True, True]
+    for wrong, told in [
+        ({"scorers": ("aum",)}, "aum needs history, which takes labels"),
+        ({"selectors": ("per_class(hardest)",)}, r"per_class\(hardest\) needs labels"),
+        ({"selectors": ("double_end_oracle",)}, "double_end_oracle needs labels"),
+        ({"selectors": ("balanced",)}, "no place on the label-free track"),
+        ({"track": "open-ended"}, "--track must be open or label-free"),
+    ]:
+        with pytest.raises(UserError, match=told):
+            list(pb.run(replace(plan, **wrong)))
+
+
+def test_records_that_saw_labels_are_refused_on_the_label_free_track_where_they_stand(tmp_path):
+    """The track is no part of identity: what an open run left must not slip in."""
+    plan = replace(PLAN, scorers=("random",), selectors=("ccs(cutoff=0.1)",), store=str(tmp_path / "runs"), seeds=1)
+    assert any("ccs" in r.selector for r in pb.run(plan))
+    harness = open_harness(replace(plan, track="label-free"))
+    results = list(pb.run(replace(plan, track="label-free")))
+    assert not any("ccs" in r.selector for r in results)
+    (failed,) = harness.store.failures()
+    assert "no place on the label-free track" in failed["error"] and "ccs" in failed["error"]
+
+
 def test_a_run_resumes_and_repeats_bit_for_bit(tmp_path):
     plan = replace(PLAN, store=str(tmp_path / "a"))
     first = []

@@ -18,9 +18,9 @@ from ..errors import UserError
 from ..spec import near
 from .escaping import clean, csv_text, markdown
 from .groups import TRAINED
-from .ranking import Board, plugin_versions
+from .ranking import RIVALS, Board, plugin_versions
 from .table import Row, Table
-from .wording import COLUMNS, FOOTNOTE, cells, headings, notes
+from .wording import COLUMNS, cells, columns, footnote, headings, notes
 
 WIDTH = 100  # columns of the terminal table
 VERSION = 1  # of the JSON form
@@ -45,19 +45,19 @@ def as_table(board: Board) -> str:
     )
     for heading, table in zip(headings(board), board.tables, strict=True):
         console.print(Text(clean(heading)))
-        console.print(_rich(table))
-    for line in notes(board) + (list(FOOTNOTE) if board.tables else []):
+        console.print(_rich(table, columns(board)))
+    for line in notes(board) + (list(footnote(board)) if board.tables else []):
         console.print(Text(clean(line)))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
-def _rich(table: Table) -> RichTable:
+def _rich(table: Table, names: tuple[str, ...]) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    shown.add_column(COLUMNS[0], overflow="fold", min_width=12)
-    for name in COLUMNS[1:]:
+    shown.add_column(names[0], overflow="fold", min_width=12)
+    for name in names[1:]:
         shown.add_column(name, justify="right", no_wrap=True, overflow="fold")
     for row, following in zip(table.rows, (*table.rows[1:], None), strict=True):
-        ends = following is not None and following.keep != row.keep
+        ends = following is not None and (following.keep, following.oracle) != (row.keep, row.oracle)
         shown.add_row(*(Text(clean(cell)) for cell in cells(row)), end_section=ends)
     return shown
 
@@ -66,10 +66,10 @@ def as_markdown(board: Board) -> str:
     """A heading and a table per group, and footnotes."""
     lines = []
     for heading, table in zip(headings(board), board.tables, strict=True):
-        lines += [f"### {markdown(heading)}", "", _piped(COLUMNS), _piped(_RULE)]
+        lines += [f"### {markdown(heading)}", "", _piped(columns(board)), _piped(_RULE)]
         lines += [_piped([markdown(cell) for cell in cells(row)]) for row in table.rows]
         lines.append("")
-    for line in notes(board) + (list(FOOTNOTE) if board.tables else []):
+    for line in notes(board) + (list(footnote(board)) if board.tables else []):
         lines += [markdown(line), ""]
     return "\n".join(lines).rstrip()
 
@@ -83,18 +83,19 @@ def _piped(parts: Any) -> str:
 
 def as_csv(board: Board) -> str:
     """One line per row of every table; accuracies and differences in 0..1."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
+    stream, rival = io.StringIO(), f"vs_{RIVALS[board.track]}_"
+    names = [name.replace("vs_balanced_", rival) for name in CSV_COLUMNS]
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
     for number, table in enumerate(board.tables, 1):
         for row in table.rows:
-            line = {"table": number, **_flat(row, table)}
+            line = {k.replace("vs_balanced_", rival): v for k, v in {"table": number, **_flat(row, table)}.items()}
             writer.writerow({k: csv_text(v) if isinstance(v, str) else v for k, v in line.items()})
     return stream.getvalue().rstrip("\n")
 
 
 _CONDITIONS = (*TRAINED, "steps", "reference", "reference_epochs", "scorings")
-_NAMED = ("method", "baseline", "scorer", "selector", "variant", "keep", "examples", "label_free")
+_NAMED = ("method", "baseline", "scorer", "selector", "variant", "keep", "examples", "label_free", "oracle")
 _SECONDS = ("score_seconds", "select_seconds", "train_seconds")
 _ACCURACY = ("mean", "sd", "half")
 _AGAINST = ("n", "mean", "half", "p", "p_holm")
@@ -122,7 +123,9 @@ def as_json(board: Board) -> str:
     told = {
         "prunebench_leaderboard": VERSION,
         "group_by": board.group_by,
-        "protocol": FOOTNOTE,
+        "track": board.track,
+        "compared_with": RIVALS[board.track],
+        "protocol": footnote(board),
         "groups": [
             {
                 "heading": clean(heading),
@@ -130,7 +133,7 @@ def as_json(board: Board) -> str:
                 "split": table.split,
                 "seeds": table.seeds,
                 "missing": table.missing,
-                "rows": [_row(row) for row in table.rows],
+                "rows": [_told(row, board) for row in table.rows],
                 "left_out": [t.id for t in table.left_out],
             }
             for heading, table in zip(headings(board), board.tables, strict=True)
@@ -139,6 +142,13 @@ def as_json(board: Board) -> str:
         "left_out": board.left_out,
     }
     return json.dumps(told, indent=1, default=str)  # ASCII: control characters are escaped
+
+
+def _told(row: Row, board: Board) -> dict[str, Any]:
+    """A row with its difference under the name of what it is compared with."""
+    told = _row(row)
+    told[f"vs_{RIVALS[board.track]}"] = told.pop("vs_balanced")
+    return told | ({"labels_revealed": row.examples} if board.track == "label-free" else {})
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -151,6 +161,7 @@ def _row(row: Row) -> dict[str, Any]:
         "keep": row.keep,
         "examples": row.examples,
         "label_free": row.label_free,
+        "oracle": row.oracle,
         "accuracy": asdict(row.accuracy),
         "vs_balanced": asdict(row.difference) if row.difference else None,
         "score_seconds": row.score_seconds,

@@ -37,6 +37,14 @@ def unscored(trial: TrialResult) -> bool:
     return baseline(trial) is not None or (trial.scorer is None and trial.selector == "subset")
 
 
+def on_track(trial: TrialResult, track: str) -> bool:
+    """Whether a trial stands on a board of "open" (all do) or "label-free": neither scorer nor selector saw a label.
+
+    The full data, all labels revealed, end that axis; class-balanced random draws by labels and is no row of it.
+    """
+    return track == "open" or trial.label_free or baseline(trial) == "full"
+
+
 def groups(trials: Iterable[TrialResult]) -> Iterator[Group]:
     """All groups; a trial that no scoring run had a part in stands in each group of its training conditions."""
     for trained, alike in _split(trials, lambda t: tuple(getattr(t, name) for name in TRAINED)).items():

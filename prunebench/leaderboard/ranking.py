@@ -12,9 +12,11 @@ from typing import Any
 from ..errors import UserError
 from ..spec import near
 from ..types import TrialResult
-from .groups import Group, groups, unscored
+from .groups import Group, groups, on_track, unscored
 from .labels import Labels, labels_for, method_label
 from .table import SPLITS, Table, Variant, tables
+
+RIVALS = {"open": "balanced", "label-free": "random"}  # track -> the baseline that its rows are compared with
 
 # what tables are ordered by; they are apart by all conditions whatever is named here
 _ORDERS: dict[str, tuple[str, ...]] = {
@@ -35,6 +37,7 @@ class Board:
     failures: tuple[Mapping[str, Any], ...] = ()
     failed_methods: tuple[tuple[str, int], ...] = ()  # label, number of failed cells
     left_out: int = 0  # records that cannot be ranked
+    track: str = "open"  # "label-free": rows that saw no labels but those of the selected examples
 
     @property
     def missing(self) -> int:
@@ -57,23 +60,27 @@ def board(
     group_by: Sequence[str] = ("dataset", "budget", "model"),
     labels: Labels | None = None,
     variant_of: Variant | None = None,
+    track: str = "open",
 ) -> Board:
     """The board of these results: a function of them alone, whatever their order.
 
     ``failures`` are counted, never numbers. ``variant_of`` tells apart records of one method and one seed, by default
-    by the versions of the packages that made them.
+    by the versions of the packages that made them. On the ``track`` "label-free" stand the rows whose scorer and
+    selector saw no labels, compared with uniform random at as many revealed labels (k: those of the selected examples).
 
     Raises:
-        UserError: an unknown name in ``group_by``.
+        UserError: an unknown name in ``group_by``, or an unknown track.
     """
+    if track not in RIVALS:
+        raise UserError(f"there is no track {track!r}{near(track, RIVALS)} (known: {', '.join(RIVALS)})")
     order, split_by = _grouping(group_by)
-    given = sorted({_identity(t): t for t in results}.values(), key=_identity)
+    given = sorted({_identity(t): t for t in results if on_track(t, track)}.values(), key=_identity)
     usable = [t for t in given if math.isfinite(t.accuracy) and 0 <= t.accuracy <= 1]
     found = sorted(groups(usable), key=lambda g: _place(g, order))
-    made = tables(found, split_by, labels, variant_of or versions)
+    made = tables(found, split_by, labels, variant_of or versions, RIVALS[track])
     hidden = _left_out(given, usable, made)
     failed = tuple(sorted(failures, key=lambda f: str(f.get("id", ""))))
-    return Board(tuple(made), tuple(group_by), failed, _failed_methods(failed, labels), hidden)
+    return Board(tuple(made), tuple(group_by), failed, _failed_methods(failed, labels), hidden, track)
 
 
 def _left_out(given: Sequence[TrialResult], usable: Sequence[TrialResult], made: Sequence[Table]) -> int:

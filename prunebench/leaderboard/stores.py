@@ -24,6 +24,7 @@ def leaderboard(
     *,
     group_by: Sequence[str] = ("dataset", "budget", "model"),
     labels: Labels | None = None,
+    track: str = "open",
 ) -> Board:
     """The board of all sound trial records of some stores.
 
@@ -32,9 +33,10 @@ def leaderboard(
         group_by: what tables are ordered by (dataset, budget, model, reference, precision) and split by (keep, scorer,
             selector, track). Trials under different conditions are in different tables whatever is named here.
         labels: (kind, canonical text) -> what people read.
+        track: "open", all rows; "label-free", those whose scorer and selector saw no labels, by labels revealed.
 
     Raises:
-        UserError: a store that is not there, stores without any trial, an unknown name in ``group_by``.
+        UserError: a store that is not there, stores without any trial, an unknown track or name in ``group_by``.
     """
     opened = [_opened(store) for store in _listed(stores)]
     found = {trial.id: trial for store in opened for trial in _trials(store)}
@@ -48,6 +50,7 @@ def leaderboard(
         group_by=group_by,
         labels=labels,
         variant_of=lambda trial: _definition(trial, opened) or versions(trial),
+        track=track,
     )
 
 

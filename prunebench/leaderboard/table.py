@@ -29,7 +29,7 @@ class Row:
     variant: str  # "" unless records of one method must be told apart
     trials: tuple[TrialResult, ...]  # by seed
     accuracy: Summary
-    difference: Difference | None = None  # to class-balanced random with as many examples
+    difference: Difference | None = None  # to class-balanced (label-free: uniform) random with as many examples
     score_seconds: float | None = None  # as if alone
     select_seconds: float | None = None  # as if alone
     train_seconds: float = 0.0
@@ -41,6 +41,11 @@ class Row:
     @property
     def label_free(self) -> bool:
         return all(t.label_free for t in self.trials)
+
+    @property
+    def oracle(self) -> bool:
+        """Shown below all others and compared with nothing: it looked at what no contender may see."""
+        return any(t.oracle for t in self.trials)
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,13 @@ class Table:
         return sum(seeds - row.accuracy.n for row in self.rows)
 
 
-def tables(found: Sequence[Group], split_by: Sequence[str], labels: Labels | None, variant_of: Variant) -> list[Table]:
-    """The tables of all groups, rows sorted: keep ratio up, accuracy down, full data last."""
+def tables(
+    found: Sequence[Group], split_by: Sequence[str], labels: Labels | None, variant_of: Variant, rival: str = "balanced"
+) -> list[Table]:
+    """The tables of all groups, rows sorted: keep ratio up, accuracy down, full data last, oracles below all.
+
+    ``rival`` is the baseline that rows are compared with.
+    """
     trials = [t for group in found for t in group.trials]
     scorers = labels_for("scorer", (t.scorer for t in trials if t.scorer), labels)
     selectors = labels_for("selector", (t.selector for t in trials), labels)
@@ -73,7 +83,7 @@ def tables(found: Sequence[Group], split_by: Sequence[str], labels: Labels | Non
         rows, left_out = _rows(group.trials, variant_of)
         rows = [_labelled(row, scorers, selectors) for row in rows]
         for split, members in _split(rows, split_by):
-            made.append(Table(group.conditions, split, tuple(_sorted(_compared(members))), left_out))
+            made.append(Table(group.conditions, split, tuple(_sorted(_compared(members, rival))), left_out))
     return [table for table in made if table.rows]
 
 
@@ -155,11 +165,11 @@ _SPLITS: dict[str, Callable[[Row], Any]] = {
 SPLITS = tuple(_SPLITS)
 
 
-def _compared(rows: Sequence[Row]) -> list[Row]:
-    """Each row with its paired difference to class-balanced random; Holm over all rows that have a p value."""
+def _compared(rows: Sequence[Row], rival: str) -> list[Row]:
+    """Each row with its paired difference to the rival; Holm over all rows that have a p value."""
     compared = []
     for row in rows:
-        partner = _partner(row, rows)
+        partner = _partner(row, rows, rival)
         compared.append(replace(row, difference=paired(row.by_seed, partner.by_seed)) if partner else row)
     tested = [row.difference for row in compared if row.difference and row.difference.p is not None]
     adjusted = dict(zip(map(id, tested), holm([d.p for d in tested if d.p is not None]), strict=True))
@@ -171,16 +181,18 @@ def _compared(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _partner(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The class-balanced random row with as many examples; of the same keep ratio where there are several."""
-    if row.baseline in ("full", "balanced"):
+def _partner(row: Row, rows: Sequence[Row], rival: str) -> Row | None:
+    """The rival's row with as many examples, of the same keep ratio where there are several; none for an oracle."""
+    if row.baseline in ("full", rival) or row.oracle:
         return None
-    found = [r for r in rows if r.baseline == "balanced" and r.examples == row.examples]
+    found = [r for r in rows if r.baseline == rival and r.examples == row.examples]
     return min(found, key=lambda r: (r.keep != row.keep, r.variant != row.variant, r.variant), default=None)
 
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:
-    return sorted(rows, key=lambda r: (r.baseline == "full", r.keep, -r.accuracy.mean, r.label, r.scorer or ""))
+    return sorted(
+        rows, key=lambda r: (r.oracle, r.baseline == "full", r.keep, -r.accuracy.mean, r.label, r.scorer or "")
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

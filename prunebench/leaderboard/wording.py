@@ -17,6 +17,13 @@ FOOTNOTE = (
     "* where its paired t-test stays below 0.05 after Holm's correction over the table.",
     "Seconds: scoring and selecting as if alone, with nothing shared or stored; training of one trial.",
 )
+_LABEL_FREE = {  # what another track calls a column, and says below
+    "k": "labels",
+    "vs balanced": "vs random",
+    FOOTNOTE[1]: "vs random: points above uniform random of as many labels, paired by seed, 95 % interval;",
+}
+_REVEALED = "Labels: how many were revealed, those of the selected examples; scoring and selecting saw none."
+_ORACLE = "† an oracle: it looked at what no contender may see. A bound, compared with nothing and never ranked."
 _USUAL = {"setting": "", "pretrained": False, "policy": "plain", "precision": "float32"}
 _MEASURES = {
     "fingerprint": "data {:.8}",
@@ -37,6 +44,18 @@ _MEASURES = {
 Seen = Mapping[tuple[str, str, str], set[Any]]  # (data set, model, condition) -> its values on the board
 
 
+def columns(board: Board) -> tuple[str, ...]:
+    """The column names of every table; on the label-free track k is the number of revealed labels."""
+    return tuple(_LABEL_FREE.get(name, name) for name in COLUMNS) if board.track == "label-free" else COLUMNS
+
+
+def footnote(board: Board) -> tuple[str, ...]:
+    """What is to be known of all tables."""
+    if board.track == "open":
+        return FOOTNOTE
+    return (FOOTNOTE[0], _REVEALED, *(_LABEL_FREE.get(line, line) for line in FOOTNOTE[1:]))
+
+
 def headings(board: Board) -> list[str]:
     """What the rows of each table share."""
     seen = defaultdict(set)
@@ -44,7 +63,8 @@ def headings(board: Board) -> list[str]:
         for name in _MEASURES:
             if (value := table.conditions[name]) is not None:
                 seen[table.conditions["dataset"], table.conditions["model"], name].add(value)
-    return [_heading(table, seen) for table in board.tables]
+    track = "" if board.track == "open" else f" · {board.track} track"
+    return [_heading(table, seen) + track for table in board.tables]
 
 
 def _heading(table: Table, seen: Seen) -> str:
@@ -84,7 +104,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 def cells(row: Row) -> tuple[str, ...]:
     """The text of a row, column by column."""
     return (
-        row.label,
+        f"{row.label} †" if row.oracle else row.label,
         f"{row.keep:.4g}",
         str(row.examples),
         str(row.accuracy.n),
@@ -126,6 +146,8 @@ def notes(board: Board) -> list[str]:
         found.append(f"{len(board.failures)} failed cell{'s' * (len(board.failures) > 1)}: {told}")
     if board.missing:
         found.append(f"{board.missing} missing cell{'s' * (board.missing > 1)}: rows with fewer seeds than their table")
+    if any(row.oracle for table in board.tables for row in table.rows):
+        found.append(_ORACLE)
     if board.left_out:
         found.append(
             f"{board.left_out} record{'s' * (board.left_out > 1)} left out: several for one seed that nothing tells "
