@@ -37,7 +37,7 @@ LAYERS = [
         "encoders",
     ),
     *("evidence", "calling", "scoring", "selecting", "presets", "running", "executors", "files", "interop"),
-    *("leaderboard", "boards", "testing", "listing", "reporting", "options", "cli"),
+    *("leaderboard", "boards", "drawn", "testing", "listing", "reporting", "options", "cli"),
 ]
 MAY_IMPORT = {  # beside the standard library
     "hookspecs": {"pluggy"},
