@@ -29,7 +29,7 @@ class Scorer:
     watch: Any = ()  # statistic(s) recorded as `history`: standard name, function, lazy reference, or a tuple of these
     watch_at: Literal["presentation", "epoch_end"] = "presentation"  # where the record's own functions are watched
     definition: int | str | None = None  # changes when the numbers change; None: the distribution's version
-    bytes_per_example: int | None = None  # declared memory bound of the method itself
+    bytes_per_example: int | None = None  # most memory of the method itself, beside its inputs (of features: 512 wide)
     paper: str = ""
     bibtex: str = ""
 

@@ -99,11 +99,10 @@ PRESETS: dict[str, Preset] = {
     "mix_random": Preset("el2n(runs=10)", "mix_random(hardest)"),
     "elfs": Preset(
         "elfs",
-        "double_end",
-        "cut-off to 0.1: README, for CIFAR-10; above: default, not tuned",
+        "double_end(cutoff='search')",
+        "cut-off to 0.1: README, for CIFAR-10; above: searched without labels",
         ((0.1, "elfs", "double_end(cutoff=0.4)"),),
     ),
-    "elfs_search": Preset("elfs", "double_end(cutoff='search')", "cut-off searched without labels"),
     # a set at once
     "kcenter": Preset(None, "kcenter", "none to choose"),
     "kcenter_order": _hardest("kcenter", "as kcenter, one order for all keep ratios"),

@@ -49,7 +49,7 @@ def score_log(scorer: str, logits: Any, labels: Any) -> Scores:
     if not torch.isfinite(z).all():
         raise UserError("the logits hold a value that is not finite")
     _refuse_missing_epochs(method, z.shape[1], z.shape[0])
-    history = _history(method, z, y)
+    history = recorded_history(method, z, y)
     return score(scorer, None, given={"history": history, "labels": y.numpy()})
 
 
@@ -61,7 +61,7 @@ def _refuse_missing_epochs(method: Method, epochs: int, runs: int) -> None:
         raise UserError(f"{method.label} asks for {wanted} runs, the log has {runs}: give logits (R, E, N, C)")
 
 
-def _history(method: Method, z: Tensor, y: Tensor) -> Any:
+def recorded_history(method: Method, z: Tensor, y: Tensor) -> Any:
     """The recorder's statistics of recorded logits: (R, E, N) float32, or a dictionary of them."""
     record = method.entry.record
     found = {}

@@ -52,7 +52,7 @@ LAYERS = [
         "interop",
         "recorded",
     ),
-    *("leaderboard", "boards", "testing", "cards", "card_formats", "listing", "reporting", "options", "cli"),
+    *("leaderboard", "boards", "drawn", "testing", "cards", "card_formats", "listing", "reporting", "options", "cli"),
 ]
 MAY_IMPORT = {  # beside the standard library
     "hookspecs": {"pluggy"},

@@ -36,7 +36,7 @@ def test_every_method_of_ours_is_in_a_preset():
         (kind, entry.record.name)
         for kind in ("scorer", "selector")
         for entry in registry.entries[kind].values()
-        if entry.plugin.distribution in ("prunebench", "prunebench-drd")
+        if entry.plugin.distribution in ("prunebench", "prunebench-drd") and not getattr(entry.record, "oracle", False)
     }
     assert ours <= named, sorted(ours - named)
     assert named <= ours, sorted(named - ours)
@@ -57,6 +57,7 @@ def test_what_is_cut_first_always_leaves_what_is_kept(keep):
         for part in (wanted, wanted.inner):
             if part is not None:
                 cut = part.options.get("cutoff", part.options.get("start", 0.0))
+                cut = 0.0 if cut == "search" else cut  # among the starts that leave enough
                 assert cut + keep <= 1 + 1e-6 or cut == 0, (name, keep)
 
 
