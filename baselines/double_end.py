@@ -9,8 +9,10 @@ One contiguous window, without strata or classes. The cut-off beta is given, or 
 
 `double_end` searches with the scorer's pseudo-labels. `double_end_oracle` searches with true labels, as the released
 code does (there, by the best test accuracy of any epoch): it looks at labels that a label-free method does not have, so
-it is marked and never ranked. The released code's slice ``[cut:-chop]`` is empty where nothing easy is left to drop
-(beta = 1 - k/N), and beyond; here k examples are kept, or the sentence below is said.
+it is marked and never ranked.
+
+Differs from the released code, whose slice ``[cut:-chop]`` is empty where nothing easy is left to drop (beta = 1 - k/N)
+and beyond; here k examples are kept, or the sentence below is said.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@
     3. M(i) = sum_e ( p_{e,c_i}(i) - max_{j != c_i} p_{e,j}(i) )     accumulated margin of a training on (x_i, c_i)
 
 Clusters are those of TEMI heads (`temi`), or of k-means, the cheap option. No true label has a part in any of it; after
-the selection (`double_end`) only the chosen examples' labels are asked for. The released code takes the clustering of
-best accuracy on true validation labels: here heads are chosen by their own loss.
+the selection (`double_end`) only the chosen examples' labels are asked for.
 
-Defaults are the released code's where they can be: n = 50, 200 epochs, beta 0.6, batches of 1024 at a rate of 4e-4
-(1e-4 per 256). Its 50 heads (TEMI's authors: 16) are 8 here, for a CPU's sake; its encoder DINO is `pca`, which needs
+Differs from the released code, which takes the clustering of best accuracy on true validation labels: here heads are
+chosen by their own loss. Defaults are its own where they can be: n = 50, 200 epochs, beta 0.6, batches of 1024 at a
+rate of 4e-4 (1e-4 per 256). Its 50 heads (TEMI's authors: 16) are 8 here, for a CPU's sake; its encoder DINO is `pca`, which needs
 no weights; and its 200 epochs of ResNet-18 are the harness's reference training.
 """
 

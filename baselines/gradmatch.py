@@ -12,8 +12,9 @@ gradients are, and a class that is learned well would count for nothing in a new
 and where w is 0, the authors add random examples of weight 1; here the ones whose gradient points most along the sum
 are added, with weight 1, of the n_c that are shared out.
 
-DeepCore divides gradients by the size of the batch B, so its lambda = 1 is B^2 here, gradients of the last batch count
-for more, and the last step solves || (G + lambda I) w - G 1 || with w >= 0, which is another problem where w = 0 binds.
+Differs from DeepCore, which divides gradients by the size of the batch B, so that its lambda = 1 is B^2 here and those
+of the last batch count for more, and whose last step solves || (G + lambda I) w - G 1 || with w >= 0, which is another
+problem where w = 0 binds.
 
 Time O(n_c k_c (C + D + k_c)) a class; memory: N (C + D) numbers, and n_c x k_c of one class at a time.
 """

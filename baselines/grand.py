@@ -7,7 +7,9 @@ theta: all parameters, or those of the last linear layer, its bias included, whe
     || grad_{W,b} CE ||_2 = || p - onehot(y) ||_2 sqrt(1 + || h ||_2^2)        h: penultimate features
 
 Networks are in evaluation mode: batch norm uses its running statistics, and an example's gradient is its own. The
-loss is that of one example. DeepCore divides the gradient of an example (last layer only) by the size of its batch, so
+loss is that of one example.
+
+Differs from DeepCore, which divides the gradient of an example (last layer only) by the size of its batch, so that
 those of the last, smaller batch come out larger and are kept first; here nothing depends on who stands beside whom.
 
 Cost: R trainings of t epochs, then R forward and backward passes per example (R forward passes for the last layer).

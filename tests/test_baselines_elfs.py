@@ -92,6 +92,7 @@ def test_every_example_comes_once_per_pass_with_a_neighbour_of_its_own():
     assert set((partner - x).tolist()) == {10, 20, 30} and set((partner % 10 - x).tolist()) == {0}
 
 
+@pytest.mark.proves("elfs", "closed form")
 @pytest.mark.parametrize("heads", ["temi", "kmeans"])
 def test_well_separated_clusters_are_found(heads):
     e, truth = blobs()
@@ -162,6 +163,7 @@ def test_the_score_is_the_accumulated_margin_of_the_pseudo_labels(heads):
     assert ("head" in found.details) == (heads == "temi")
 
 
+@pytest.mark.proves("elfs", "property")
 @pytest.mark.parametrize("heads", ["temi", "kmeans"])
 def test_an_examples_score_does_not_depend_on_its_place(heads):
     e, _ = blobs()
@@ -172,6 +174,7 @@ def test_an_examples_score_does_not_depend_on_its_place(heads):
     assert torch.equal(again.details["pseudo_labels"], first.details["pseudo_labels"][moved])
 
 
+@pytest.mark.proves("elfs", "golden")
 def test_against_the_released_codes_accumulated_margin():
     z = arrays("training_dynamics")
     history = torch.stack([statistic("probability_margin")(epoch, z["labels"]) for epoch in z["logits"]])[None]
@@ -211,6 +214,7 @@ def pruned(margin, budget, observe=None, held_out=None, details=None, seeds=None
     return double_end(-margin, seeds, budget, details or {}, observe or Trained(), held_out, **options)
 
 
+@pytest.mark.proves("double_end", "golden")
 def test_windows_of_the_released_code_and_where_its_slice_is_empty():
     z = arrays("elfs_selection")
     margin, differ = z["accumulated_margin"].double(), []
@@ -230,6 +234,7 @@ def test_windows_of_the_released_code_and_where_its_slice_is_empty():
     assert differ == ["r30_b70", "r50_b50"]
 
 
+@pytest.mark.proves("double_end", "closed form")
 def test_the_window_by_hand_and_ties_by_seed():
     margin = torch.tensor([0.5, -1.0, 0.5, 2.0, 0.0])
     assert pruned(margin, 2, cutoff=0.2, seeds=torch.tensor([9, 8, 7, 6, 5])).indices.tolist() == [4, 2]
@@ -254,6 +259,7 @@ def predicting(goodness, labels):
     return predicted
 
 
+@pytest.mark.proves("double_end", "closed form")
 def test_the_search_trains_on_each_window_without_held_out_and_takes_the_first_best():
     n, k = 100, 30
     pseudo = torch.arange(n) % 3
@@ -302,6 +308,7 @@ def test_a_search_that_cannot_be_made_is_told(details, held, options, message):
         pruned(torch.arange(50.0), 10, Trained(), held_out, details, cutoff="search", **options)
 
 
+@pytest.mark.proves("double_end_oracle", "closed form")
 def test_the_oracle_is_the_same_search_on_true_labels():
     n, k, labels = 60, 20, torch.arange(60) % 3
     held_out = torch.arange(n) % 6 == 0

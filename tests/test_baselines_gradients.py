@@ -90,6 +90,7 @@ def written_out(g):
 # GraNd
 
 
+@pytest.mark.proves("grand", "golden")
 @pytest.mark.parametrize("chunk", [None, 1, 5, 24])
 def test_grand_of_all_parameters_is_data_diets(data_diet, chunk):
     perceptron = Perceptron(*(data_diet[f"mlp_{name}"] for name in ("W1", "b1", "W2", "b2")))
@@ -99,6 +100,7 @@ def test_grand_of_all_parameters_is_data_diets(data_diet, chunk):
         torch.testing.assert_close(found, data_diet[theirs].double(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.proves("grand", "closed form")
 def test_grand_of_a_linear_model_is_its_closed_form(data_diet):
     x, y = data_diet["inputs"], data_diet["labels"]
     linear = Head(data_diet["linear_W"], data_diet["linear_b"])
@@ -129,6 +131,7 @@ def test_grand_does_not_inflate_the_last_batch_where_deepcores_does(deepcore):
     assert torch.equal(ours, grand.last_layer_norms(network, x, y))
 
 
+@pytest.mark.proves("grand", "closed form")
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "vit_tiny"])
 def test_grand_of_a_network_is_the_norm_that_autograd_gives_one_by_one(name):
     network = build(name, 3, 8, seed=0).eval().requires_grad_(False)
@@ -205,6 +208,7 @@ def test_factored_gradients_are_deepcores_written_out(deepcore):
 # CRAIG
 
 
+@pytest.mark.proves("craig", "golden")
 @pytest.mark.parametrize("percent", [10, 30])
 @pytest.mark.parametrize(("whole", "candidates"), [(8192, 64), (0, 64), (0, 1), (8192, 5)])
 def test_craig_is_deepcores_but_for_the_weights_that_count_an_example_twice(deepcore, percent, whole, candidates):
@@ -227,6 +231,7 @@ def test_craig_is_deepcores_but_for_the_weights_that_count_an_example_twice(deep
         assert sum(weights) == 43 and sum(theirs.values()) == 43 + len(kept)
 
 
+@pytest.mark.proves("craig", "closed form")
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**31), examples=st.integers(1, 30), ratio=st.floats(0.03, 1), blocks=st.booleans())
 def test_medoids_are_the_greedy_ones_of_the_definition(seed, examples, ratio, blocks):
@@ -288,6 +293,7 @@ def pursuit(g, budget, ridge, start="ridge"):
     return matching_pursuit(lambda new: g.inner(slice(None), new).squeeze(1), g.onto_sum(), budget, ridge, start)
 
 
+@pytest.mark.proves("gradmatch", "golden")
 @pytest.mark.parametrize("percent", [10, 30])
 def test_gradmatch_is_deepcores_at_their_ridge(deepcore, percent):
     """Their gradients are divided by the size of the batch, here the class, so lambda = 1 is n_c^2 in our units."""
@@ -321,6 +327,7 @@ def test_one_example_of_a_class_weighs_as_much_as_several_where_deepcores_weighs
     assert per_class.tolist() == pytest.approx([14, 16, 13])
 
 
+@pytest.mark.proves("gradmatch", "closed form")
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
@@ -420,6 +427,8 @@ def run(selector, x, labels, seeds, budget, head=None, classes=None, **options):
 SELECTORS = pytest.mark.parametrize("selector", [craig, gradmatch], ids=["craig", "gradmatch"])
 
 
+@pytest.mark.proves("craig", "property")
+@pytest.mark.proves("gradmatch", "property")
 @SELECTORS
 @settings(max_examples=40, deadline=None)
 @given(
