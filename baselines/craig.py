@@ -8,8 +8,9 @@ g: gradients in the last linear layer at the end of the reference training, wher
 gradients by them. The sum of distances bounds || sum_i g_i - sum_s w_s g_s ||. Facility location with d_0 - d(i, s) as
 similarity, d_0 = 2 max_i || g_i || at least any distance (`coverage`).
 
-Differs from DeepCore, whose weights are 1 + the number of examples served, itself among them, so that they sum to N + k,
-and whose gains over the whole set (balance=False) add up a part of the data only. Here w_s counts each example once, and `by="set"` is exact.
+Differs from DeepCore, whose weights are 1 + the number of examples served, itself among them, so that they sum to
+N + k, and whose gains over the whole set (balance=False) add up a part of the data only. Here w_s counts each example
+once, and `by="set"` is exact.
 
 Time O(n_c^2 (C + D)) a class, n_c its size; memory: N (C + D) numbers, and the n_c x n_c distances of one class at a
 time where n_c <= WHOLE (512 MiB), else blocks of CANDIDATES x ROWS, which are computed again for every step.

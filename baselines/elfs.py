@@ -9,8 +9,8 @@ the selection (`double_end`) only the chosen examples' labels are asked for.
 
 Differs from the released code, which takes the clustering of best accuracy on true validation labels: here heads are
 chosen by their own loss. Defaults are its own where they can be: n = 50, 200 epochs, beta 0.6, batches of 1024 at a
-rate of 4e-4 (1e-4 per 256). Its 50 heads (TEMI's authors: 16) are 8 here, for a CPU's sake; its encoder DINO is `pca`, which needs
-no weights; and its 200 epochs of ResNet-18 are the harness's reference training.
+rate of 4e-4 (1e-4 per 256). Its 50 heads (TEMI's authors: 16) are 8 here, for a CPU's sake; its encoder DINO is
+`pca`, which needs no weights; and its 200 epochs of ResNet-18 are the harness's reference training.
 """
 
 from __future__ import annotations
