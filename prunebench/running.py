@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import registry as plugins
-from .account import Account
-from .calling import as_given
 from .datasets.loading import load
 from .datasets.settings import Setting
 from .errors import CellError, PrunebenchError, StoreError, UserError
-from .evidence import Evidence
 from .harness import Harness, Progress, device_named, silent
 from .methods import refuse_labelled
 from .models import build, canonical
 from .presets import chosen
 from .recipes import recipe
 from .reference import refuse_epochs_beyond
-from .scoring import ask, score
+from .scoring import score
 from .scoring import standing as standing_scores
 from .selecting import fitting, select
 from .selecting import standing as standing_selection
 from .store import Store, identify
 from .trials import Trial, everything, run_trial, trial_identity
-from .types import Dataset, Scores, TrialResult
+from .types import Scores, TrialResult
 
 log = logging.getLogger("prunebench")
 BASELINES: tuple[tuple[None, str], ...] = ((None, "full"), (None, "balanced"), (None, "random"))  # always on the board
@@ -219,52 +214,6 @@ def open_harness(plan: Plan) -> Harness:
         budget=(plan.budget, plan.steps, plan.epochs),
         progress=plan.progress,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """A scorer about to be called: ``method(**inputs, **options)``."""
-
-    dataset: Dataset
-    order: np.ndarray  # (N,) position in the training split of each example, in the order the method sees them
-    inputs: Mapping[str, Any]  # made when they are first looked at
-    options: dict[str, Any]
-
-
-class _Inputs(Mapping[str, Any]):
-    """What a method names, given when it is looked at."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self.evidence, self.given = evidence, dict[str, Any]()
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self.evidence.method.inputs:
-            raise KeyError(name)
-        if name not in self.given:
-            self.given[name] = as_given(self.evidence.give(name))
-        return self.given[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.evidence.method.inputs)
-
-    def __len__(self) -> int:
-        return len(self.evidence.method.inputs)
-
-
-def call_of(plan: Plan, score_seed: int = 0) -> Call:
-    """What the plan's one scorer would be called with: for a plugin's own commands.
-
-    What a command makes through the inputs (``stored``, ``network``) is found again when the scorer runs on the same
-    store.
-
-    Raises:
-        UserError: what the user must change.
-    """
-    harness = open_harness(plan)
-    method = harness.registry.method("scorer", plan.scorers[0])
-    account = Account(method.label, harness.track, str(harness.device))
-    evidence = Evidence(method, account, score_seed, score_seed, harness, ask=ask)
-    return Call(harness.dataset, harness.order, _Inputs(evidence), dict(method.options))
 
 
 def refuse_conflicts(plan: Plan) -> None:

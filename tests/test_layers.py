@@ -46,6 +46,7 @@ LAYERS = [
         "selecting",
         "presets",
         "running",
+        "calls",
         "executors",
         "score_tables",
         "files",
