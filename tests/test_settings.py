@@ -263,7 +263,19 @@ def test_a_run_under_noise_is_told_in_its_records_and_stands_apart(tmp_path):
     assert all(again[r.id].truth == r.truth and again[r.id].ece == r.ece for r in results if r.setting)
     board = pb.leaderboard([tmp_path])
     assert len(board.tables) == 2 and "label-noise sym:0.4" in board.render("md")
-    assert json.loads(board.render("json"))
+    noise = 100 * shares["label-noise sym:0.4", "full"]
+    line = next(x for x in board.render("md").splitlines() if x.startswith("| full data") and f"| {noise:.1f} |" in x)
+    assert line and "noise %" in board.render("table") and max(map(len, board.render("table").splitlines())) <= 100
+    rows = {
+        (g["conditions"]["setting"], r["method"]): r
+        for g in json.loads(board.render("json"))["groups"]
+        for r in g["rows"]
+    }
+    told = rows["label-noise sym:0.4", "full data"]["measures"]
+    full = next(r for r in results if r.selector == "full" and r.setting)
+    assert told["mislabelled_share"] == wrong.mean() and told["ece"] == full.ece
+    assert told["worst_class"] == min(full.class_accuracy) == told["worst_tenth"]  # one class in ten, at least one
+    assert told["recall_spread"] == max(full.class_accuracy) - min(full.class_accuracy)
 
 
 def test_label_free_scores_do_not_change_with_the_labels(tmp_path):

@@ -19,8 +19,8 @@ from ..spec import near
 from .escaping import clean, csv_text, markdown
 from .groups import TRAINED
 from .ranking import RIVALS, Board, plugin_versions
-from .table import Row, Table
-from .wording import COLUMNS, cells, columns, footnote, headings, notes
+from .table import MEASURES, Row, Table
+from .wording import cells, columns, footnote, headings, notes
 
 WIDTH = 100  # columns of the terminal table
 VERSION = 1  # of the JSON form
@@ -58,7 +58,7 @@ def _rich(table: Table, names: tuple[str, ...]) -> RichTable:
         shown.add_column(name, justify="right", no_wrap=True, overflow="fold")
     for row, following in zip(table.rows, (*table.rows[1:], None), strict=True):
         ends = following is not None and (following.keep, following.oracle) != (row.keep, row.oracle)
-        shown.add_row(*(Text(clean(cell)) for cell in cells(row)), end_section=ends)
+        shown.add_row(*(Text(clean(cell)) for cell in cells(row, names)), end_section=ends)
     return shown
 
 
@@ -66,15 +66,13 @@ def as_markdown(board: Board) -> str:
     """A heading and a table per group, and footnotes."""
     lines = []
     for heading, table in zip(headings(board), board.tables, strict=True):
-        lines += [f"### {markdown(heading)}", "", _piped(columns(board)), _piped(_RULE)]
-        lines += [_piped([markdown(cell) for cell in cells(row)]) for row in table.rows]
+        names = columns(board)
+        lines += [f"### {markdown(heading)}", "", _piped(names), _piped([":---", *["---:"] * (len(names) - 1)])]
+        lines += [_piped([markdown(cell) for cell in cells(row, names)]) for row in table.rows]
         lines.append("")
     for line in notes(board) + (list(footnote(board)) if board.tables else []):
         lines += [markdown(line), ""]
     return "\n".join(lines).rstrip()
-
-
-_RULE = (":---", *["---:"] * (len(COLUMNS) - 1))
 
 
 def _piped(parts: Any) -> str:
@@ -103,6 +101,7 @@ CSV_COLUMNS = (
     *("table", *_CONDITIONS, *_NAMED, "seeds"),
     *(f"accuracy_{name}" for name in _ACCURACY),
     *(f"vs_balanced_{name}" for name in _AGAINST),
+    *MEASURES,
     *_SECONDS,
 )
 
@@ -112,6 +111,7 @@ def _flat(row: Row, table: Table) -> dict[str, Any]:
     return {
         **{k: "-".join(map(str, v)) if isinstance(v, list) else v for k, v in table.conditions.items()},
         **{name: told[name] for name in (*_NAMED, *_SECONDS)},
+        **{name: row.measures.get(name) for name in MEASURES},
         "seeds": row.accuracy.n,
         **{f"accuracy_{name}": told["accuracy"][name] for name in _ACCURACY},
         **{f"vs_balanced_{name}": getattr(against, name) if against else None for name in _AGAINST},
@@ -164,6 +164,7 @@ def _row(row: Row) -> dict[str, Any]:
         "oracle": row.oracle,
         "accuracy": asdict(row.accuracy),
         "vs_balanced": asdict(row.difference) if row.difference else None,
+        "measures": row.measures,
         "score_seconds": row.score_seconds,
         "select_seconds": row.select_seconds,
         "train_seconds": row.train_seconds,

@@ -16,6 +16,21 @@ from .statistics import Difference, Summary, holm, paired, summarise
 Variant = Callable[[TrialResult], str]
 
 
+TRUTH = tuple(f"{noise}_{what}" for noise in ("mislabelled", "corrupted") for what in ("share", "precision", "recall"))
+MEASURES = ("worst_class", "worst_tenth", "recall_spread", "ece", *TRUTH)
+
+
+def measured(trial: TrialResult) -> dict[str, float]:
+    """Recall of the worst class, mean recall of the worst tenth of the classes (at least one), the largest less the
+    smallest recall, expected calibration error, and what is known of the noise in the subset; all in 0..1."""
+    recalls = sorted(trial.class_accuracy)
+    told = {} if trial.ece is None else {"ece": trial.ece}
+    if recalls:
+        worst = recalls[: math.ceil(len(recalls) / 10)]
+        told |= {"worst_class": recalls[0], "worst_tenth": _mean(worst), "recall_spread": recalls[-1] - recalls[0]}
+    return told | {name: value for name, value in trial.truth.items() if name in TRUTH}
+
+
 @dataclass(frozen=True)
 class Row:
     """One method at one keep ratio: its trials, one per seed, and what they say."""
@@ -37,6 +52,12 @@ class Row:
     @property
     def by_seed(self) -> dict[int, float]:
         return {t.seed: t.accuracy for t in self.trials}
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """What else the trials tell, mean over them; only what every one of them tells."""
+        told = [measured(t) for t in self.trials]
+        return {name: _mean([t[name] for t in told]) for name in MEASURES if all(name in t for t in told)}
 
     @property
     def label_free(self) -> bool:

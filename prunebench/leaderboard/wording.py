@@ -11,6 +11,7 @@ from .statistics import Difference, Summary
 from .table import Row, Table
 
 COLUMNS = ("method", "keep", "k", "seeds", "accuracy %", "vs balanced", "score s", "select s", "train s")
+NOISE = ("mislabelled_share", "corrupted_share")
 FOOTNOTE = (
     "Accuracy: last epoch, test split touched once per trial; mean and 95 % t-interval over seeds.",
     "vs balanced: points above class-balanced random of as many examples, paired by seed, 95 % interval;",
@@ -45,15 +46,22 @@ Seen = Mapping[tuple[str, str, str], set[Any]]  # (data set, model, condition) -
 
 
 def columns(board: Board) -> tuple[str, ...]:
-    """The column names of every table; on the label-free track k is the number of revealed labels."""
-    return tuple(_LABEL_FREE.get(name, name) for name in COLUMNS) if board.track == "label-free" else COLUMNS
+    """The column names of every table; on the label-free track k is the number of revealed labels.
+
+    Where a setting made noise, its share of the subset stands in place of the training's seconds.
+    """
+    noisy = any(t.conditions["setting"] and set(NOISE) & r.measures.keys() for t in board.tables for r in t.rows)
+    names = (*COLUMNS[:6], "noise %", *COLUMNS[6:8]) if noisy else COLUMNS
+    return tuple(_LABEL_FREE.get(name, name) for name in names) if board.track == "label-free" else names
 
 
 def footnote(board: Board) -> tuple[str, ...]:
     """What is to be known of all tables."""
+    noise = ("noise %: share of the subset that the setting mislabelled or corrupted.",)
+    lines = FOOTNOTE + noise * ("noise %" in columns(board))
     if board.track == "open":
-        return FOOTNOTE
-    return (FOOTNOTE[0], _REVEALED, *(_LABEL_FREE.get(line, line) for line in FOOTNOTE[1:]))
+        return lines
+    return (lines[0], _REVEALED, *(_LABEL_FREE.get(line, line) for line in lines[1:]))
 
 
 def headings(board: Board) -> list[str]:
@@ -101,8 +109,11 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"seeds {seeds[0]}-{seeds[-1]}" if unbroken else "seeds " + ", ".join(map(str, seeds))
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
     """The text of a row, column by column."""
+    noise = [100 * row.measures[name] for name in NOISE if name in row.measures]
+    noisy = "noise %" in names
+    costs = [seconds(row.score_seconds), seconds(row.select_seconds), seconds(row.train_seconds)]
     return (
         f"{row.label} †" if row.oracle else row.label,
         f"{row.keep:.4g}",
@@ -110,9 +121,7 @@ def cells(row: Row) -> tuple[str, ...]:
         str(row.accuracy.n),
         accuracy(row.accuracy),
         difference(row),
-        seconds(row.score_seconds),
-        seconds(row.select_seconds),
-        seconds(row.train_seconds),
+        *((" / ".join(f"{share:.1f}" for share in noise) or "-", *costs[:2]) if noisy else costs),
     )
 
 
