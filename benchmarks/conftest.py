@@ -38,6 +38,7 @@ def recorded(request):
     """``recorded(name, **figures)`` prints the figures and, with ``--record``, puts them into the record."""
 
     def write(name: str, **figures: Any) -> None:
+        figures = {key: figure(value) if isinstance(value, float) else value for key, value in figures.items()}
         print(f"\n{name}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in figures.items()))
         if not request.config.getoption("--record"):
             return
@@ -79,9 +80,9 @@ def against(benchmark, recorded, one_thread):
         best, plain_best = (min(times) for times in zip(*pairs, strict=True))
         figures = {
             "size": size,
-            "ours_seconds": figure(best),
-            "plain_seconds": figure(plain_best),
-            "ratio": figure(plain_best / best),
+            "ours_seconds": best,
+            "plain_seconds": plain_best,
+            "ratio": plain_best / best,
             "goal": goal,
         }
         benchmark.extra_info.update(figures)
