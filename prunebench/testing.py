@@ -165,11 +165,11 @@ def _scorer_checks(subject: Subject) -> Iterator[Check]:
 
 
 def _selector_checks(subject: Subject) -> Iterator[Check]:
-    trains = {"observe", "judge"} & set(subject.method.needs)
-    for kind in KINDS:
+    oracle = subject.method.oracle  # may train at every step of a search, and is never ranked
+    for kind in KINDS[:1] if oracle else KINDS:
 
         def exact_budgets(kind: str = kind) -> None:
-            for keep in KEEPS if kind == "distinct" or not trains else KEEPS[1:2]:
+            for keep in KEEPS[1:4] if oracle else KEEPS:
                 try:
                     subject.chosen(planted_hardness(kind), keep)
                 except UserError:
