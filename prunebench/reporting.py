@@ -176,6 +176,7 @@ def _as_cell(compute: Any) -> Any:
 
 
 def _tell_scores(scores: Scores, out: Path | None) -> None:
+    written = None if out is None else save_scores(scores, out)  # first: whoever reads along may have gone
     low, middle, high = np.quantile(scores.values, [0, 0.5, 1])
     click.echo(
         f"{label('scorer', scores.scorer)}: {len(scores)} scores, lowest {low:.6g}, median {middle:.6g}, "
@@ -184,8 +185,8 @@ def _tell_scores(scores: Scores, out: Path | None) -> None:
     for name, value in scores.details.items():
         if not isinstance(value, np.ndarray):
             click.echo(f"  {name}: {value}")
-    if out is not None:
-        click.echo(f"written: {save_scores(scores, out)}")
+    if written is not None:
+        click.echo(f"written: {written}")
 
 
 def select_from_file(

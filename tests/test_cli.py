@@ -137,6 +137,27 @@ def test_a_failed_cell_is_exit_3(tmp_path, capsys, monkeypatch):
     assert "ZeroDivisionError" in told.err and "full data" in told.out
 
 
+def test_a_score_file_is_written_though_nobody_reads_the_output(tmp_path):
+    np.savez(tmp_path / "log.npz", logits=np.random.default_rng(0).normal(size=(2, 5, 3)), labels=np.zeros(5, int))
+    command = [
+        sys.executable,
+        "-m",
+        "prunebench.cli",
+        "score",
+        "--from-log",
+        "log.npz",
+        "--scorer",
+        "aum",
+        "--out",
+        "s.npz",
+    ]
+    read, write = os.pipe()
+    os.close(read)
+    subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.DEVNULL)
+    os.close(write)
+    assert (tmp_path / "s.npz").is_file() and (tmp_path / "s.npz.json").is_file()
+
+
 def test_a_closed_pipe_is_no_traceback(tmp_path):
     command = ["bash", "-c", f"{sys.executable} -m prunebench.cli ls --json | head -1"]
     run = subprocess.run(command, capture_output=True, text=True, env=os.environ)

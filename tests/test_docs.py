@@ -91,7 +91,8 @@ def test_the_tables_of_anomalies_are_the_records(name, rho):
     record = json.loads((ROOT / "benchmarks" / "records" / f"anomalies_{name}.json").read_text())
     for scorer, found in record["scorers"].items():
         numbers = " | ".join(f"{v:.3f}" for v in found["auroc"].values())
-        assert f"| `{scorer}` | {numbers} | {found[rho]:.2f} |" in text
+        reliable = " / ".join(f"{v:.2f}" for v in found.get("split_half_reliability", [])) or "-"
+        assert f"| `{scorer}` | {numbers} | {found[rho]:.2f} | {reliable} |" in text
 
 
 def test_the_table_of_searches_is_the_record():
