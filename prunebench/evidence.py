@@ -309,7 +309,7 @@ class Evidence:
         identity = {
             **self._worked_on(),
             "method": self.method.identity,
-            "files": named_files(self.method.options),
+            "files": named_files(self.method),
             "reference": self._h.reference_conditions(),
             "seeds": [self.seed, self.score_seed],
         }

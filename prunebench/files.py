@@ -95,7 +95,7 @@ def load_selection(path: str | Path) -> Selection:
     if len(indices) and indices.min() < 0:
         raise UserError(f"{path} holds the position {indices.min()}: positions start at 0")
     order = np.argsort(indices)
-    weights = arrays.get("weights")
+    weights = _weights(arrays.get("weights"), len(indices), path)
     return Selection(
         indices=indices[order].astype(np.int64),
         scorer=card.get("scorer"),
@@ -103,7 +103,7 @@ def load_selection(path: str | Path) -> Selection:
         keep=card.get("keep", float("nan")),
         seed=card.get("seed", 0),
         size=card.get("size", int(indices.max()) + 1 if len(indices) else 0),
-        weights=None if weights is None else np.asarray(weights, dtype=np.float64)[order],
+        weights=None if weights is None else weights[order],
         keys=tuple(str(arrays["keys"][i]) for i in order) if "keys" in arrays else None,
         fingerprint=card.get("fingerprint"),
         details=_details(arrays, card),
@@ -112,6 +112,21 @@ def load_selection(path: str | Path) -> Selection:
         id=card.get("id"),
         oracle=bool(card.get("oracle", False)),
     )
+
+
+def _weights(weights: Any, indices: int, path: Any) -> np.ndarray | None:
+    """(k,) float64 as they stand in a file."""
+    if weights is None:
+        return None
+    found = np.asarray(weights)
+    if found.shape != (indices,) or found.dtype.kind not in "biuf":
+        raise UserError(f"{path} has {found.dtype} weights of shape {found.shape} for {indices} positions: one each")
+    found = found.astype(np.float64)
+    bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
+    if len(bad) or not found.sum() > 0:
+        told = f"the weight {found[bad[0]]} at place {bad[0]}" if len(bad) else "weights that are all 0"
+        raise UserError(f"{path} has {told}: weights must be finite, at least 0, and not all 0")
+    return found
 
 
 def _details(arrays: Mapping[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:

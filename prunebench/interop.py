@@ -130,6 +130,8 @@ def select(
     refuse_not_finite(scores.values)
     method = fitting(registry, registry.method("selector", selector), scores.comparable)
     n = len(scores)
+    if not n:
+        raise UserError("there are no scores: nothing can be selected")
     try:
         budget = budget_for(float(keep), n)
     except (ValueError, TypeError):

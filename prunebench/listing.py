@@ -32,6 +32,11 @@ def show(what: str | None, bibtex: bool, as_json: bool, markdown: bool = False) 
         UserError: nothing bears that name.
     """
     registry = installed()
+    lists = ("methods", "scorers", "selectors", "datasets", None)
+    if (bibtex or markdown) and what in lists:
+        raise UserError(
+            "--bibtex and --markdown show one scorer or selector: name it, as in `prunebench ls drd --bibtex`"
+        )
     if what == "methods":
         _methods(offered(registry), as_json)
         return
@@ -64,6 +69,8 @@ def _one(what: str, bibtex: bool, as_json: bool, markdown: bool) -> None:
         _methods({what: presets[what]}, as_json)
         return
     found = entries_named(what)
+    if (bibtex or markdown) and all(entry.kind == "dataset" for entry in found):
+        raise UserError(f"{what} is a data set: it has no citation or card here")
     if as_json:
         click.echo(json.dumps([told(entry) for entry in found], indent=1))
         return
@@ -73,7 +80,7 @@ def _one(what: str, bibtex: bool, as_json: bool, markdown: bool) -> None:
         return
     methods = [card_of(entry) for entry in found if entry.kind != "dataset"]
     if markdown:
-        click.echo(printable(as_markdown(methods)) if methods else "a data set has no card", nl=not methods)
+        click.echo(printable(as_markdown(methods)), nl=False)
         return
     for entry in found:
         if entry.kind == "dataset":

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from .methods import Method
 from .spec import source_of
 from .store import file_sha256
 
 
-def named_files(options: Mapping[str, Any]) -> dict[str, str]:
-    """Option -> SHA-256 of the local file or folder it names, or of the source of ``package.module:name``."""
-    found = {}
-    for name, value in options.items():
+def named_files(method: Method) -> dict[str, str]:
+    """Option -> SHA-256 of the local file or folder it names, or of the source of ``package.module:name``.
+
+    An option at its default names none, whatever lies about under that word.
+    """
+    found, defaults = {}, method.entry.call_signature().options
+    for name, value in method.options.items():
+        if value == defaults[name]:
+            continue
         if isinstance(value, str) and value and os.path.exists(value):
             found[name] = _content(Path(value))
         elif isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
@@ -24,6 +28,8 @@ def named_files(options: Mapping[str, Any]) -> dict[str, str]:
                 found[name] = file_sha256(source_of(value.partition(":")[0]))
             except (LookupError, OSError, ValueError):
                 continue  # whoever imports it will tell
+    if method.inner:
+        found |= {f"inner {name}": digest for name, digest in named_files(method.inner).items()}
     return found
 
 

@@ -207,16 +207,20 @@ def scoring_run(
     return Reference(harness, seed, watched={**STANDARD, **(watched or {})})
 
 
-def refuse_epochs_beyond(epochs: int, method: Method) -> None:
+def refuse_epochs_beyond(epochs: int, *methods: Method) -> None:
     """``epoch``, and ``epochs`` of a method that names history, count finished epochs; told before any training.
 
     Raises:
-        UserError: more than E of them, with both numbers.
+        UserError: some ask for more than E of them; the one that asks for most is named.
     """
-    if "history" in method.inputs and isinstance(asked := method.options.get("epochs"), int):
-        _refuse_beyond(epochs, asked, f"{method.label} asks for {asked} epochs", 1)
-    if isinstance(asked := method.options.get("epoch"), int):
-        _refuse_beyond(epochs, asked, f"{method.label} asks for epoch {asked}", method.first_epoch)
+    asked = []
+    for method in methods:
+        if "history" in method.inputs and isinstance(many := method.options.get("epochs"), int):
+            asked.append((many, f"{method.label} asks for {many} epochs", 1))
+        if isinstance(one := method.options.get("epoch"), int):
+            asked.append((one, f"{method.label} asks for epoch {one}", method.first_epoch))
+    for found in sorted(asked, key=lambda a: -a[0]):
+        _refuse_beyond(epochs, *found)
 
 
 def _refuse_beyond(epochs: int, asked: int, told: str, first: int) -> None:

@@ -105,7 +105,7 @@ class Registry:
     def _bind(self, kind: str, wanted: spec.Spec) -> Method:
         entry = self.find(kind, wanted.name, wanted.distribution)
         signature = entry.call_signature()
-        options = spec.bind(signature.options, wanted.options, f"the {kind} {entry.record.name}")
+        options = spec.bind(signature.options, wanted.options, f"the {kind} {entry.record.name}", signature.numbers)
         if "inner" not in signature.inputs:
             if wanted.inner is not None:
                 raise UserError(f"the {kind} {entry.record.name} takes no other method inside")

@@ -198,9 +198,7 @@ def open_harness(plan: Plan) -> Harness:
         for model in plan.models:  # weights that are missing or do not fit are told now
             build(model, len(dataset.classes), dataset.image_size, seed=0, pretrained=plan.trial(model, 0).pretrained)
     epochs = plan.reference_epochs or recipe(dataset, plan.reference).reference_epochs
-    for scorer, _ in pairs(plan):
-        if scorer:
-            refuse_epochs_beyond(epochs, registry.method("scorer", scorer))
+    refuse_epochs_beyond(epochs, *(registry.method("scorer", scorer) for scorer, _ in pairs(plan) if scorer))
     return Harness(
         dataset,
         Store(plan.store),

@@ -133,5 +133,5 @@ def _identity(harness: Harness, method: Method, score_seed: int, label_free: boo
         "method": method.identity,
         "reference": harness.reference_conditions(),
         "score_seed": score_seed,
-        "files": named_files(method.options),
+        "files": named_files(method),
     }

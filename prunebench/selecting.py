@@ -138,7 +138,7 @@ def _identity(
         "data": harness.dataset.fingerprint,
         "scores": _scores_identity(scores),
         "method": selector.identity,
-        "files": named_files(selector.options),
+        "files": named_files(selector),
         "keep": float(keep),
         "seed": seed,
         "score_seed": score_seed,

@@ -10,7 +10,7 @@ import ast
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -138,6 +138,7 @@ class Signature:
     options: Mapping[str, Any]
     doc: str = ""
     defaulted: tuple[str, ...] = ()  # inputs with a default, which methods may not have
+    numbers: frozenset[str] = frozenset()  # options annotated as numbers, which take no text
 
 
 def signature_of(fn: Callable[..., Any] | str) -> Signature | None:
@@ -228,11 +229,18 @@ def _from_ast(node: ast.FunctionDef) -> Signature:
             raise ValueError(f"{node.name}: the default of option {arg.arg} must be a literal") from None
     inputs = tuple(x.arg for x in (*a.posonlyargs, *a.args))
     defaulted = inputs[len(inputs) - len(a.defaults) :]
-    return Signature(inputs, options, ast.get_docstring(node) or "", defaulted)
+    numbers = frozenset(x.arg for x in a.kwonlyargs if x.annotation and _is_number(ast.unparse(x.annotation)))
+    return Signature(inputs, options, ast.get_docstring(node) or "", defaulted, numbers)
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether an annotation says int or float, maybe None, and nothing else."""
+    told = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    return {part.strip() for part in told.split("|")} <= {"int", "float", "None"}
 
 
 def _from_inspect(fn: Callable[..., Any]) -> Signature:
-    inputs, defaulted, options = [], [], {}
+    inputs, defaulted, options, numbers = [], [], {}, set()
     for p in inspect.signature(fn).parameters.values():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             raise ValueError(f"{fn.__name__} takes *args or **kwargs: name every input and every option")
@@ -246,19 +254,25 @@ def _from_inspect(fn: Callable[..., Any]) -> Signature:
             raise ValueError(f"{fn.__name__}: the default of option {p.name} must be a literal")
         else:
             options[p.name] = p.default
-    return Signature(tuple(inputs), options, inspect.getdoc(fn) or "", tuple(defaulted))
+            if p.annotation is not p.empty and _is_number(p.annotation):
+                numbers.add(p.name)
+    return Signature(tuple(inputs), options, inspect.getdoc(fn) or "", tuple(defaulted), frozenset(numbers))
 
 
-def bind(options: Mapping[str, Any], given: Mapping[str, Any], what: str) -> dict[str, Any]:
+def bind(
+    options: Mapping[str, Any], given: Mapping[str, Any], what: str, numbers: Collection[str] = ()
+) -> dict[str, Any]:
     """All options in signature order, the given ones coerced to the type of their default.
 
     Raises:
-        UserError: an unknown option (near ones are suggested) or a value of another type.
+        UserError: an unknown option (near ones are suggested), a value of another type, or text for one of ``numbers``.
     """
     for name in given:
         if name not in options:
             known = ", ".join(options) or "none"
             raise UserError(f"{what} has no option {name!r}{near(name, options)} (its options: {known})")
+        if name in numbers and isinstance(given[name], str):
+            raise UserError(f"option {name} of {what} must be a number, got {given[name]!r}")
     return {name: _coerce(given.get(name, default), default, name, what) for name, default in options.items()}
 
 
@@ -283,5 +297,6 @@ def near(name: str, known: Any) -> str:
     """``", did you mean 'x'?"`` or nothing."""
     import difflib
 
-    close = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    folded = {str(k).casefold(): str(k) for k in known}
+    close = [folded[k] for k in difflib.get_close_matches(name.casefold(), list(folded), n=2, cutoff=0.5)]
     return f", did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

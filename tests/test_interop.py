@@ -193,3 +193,24 @@ def test_one_card_per_file(tmp_path):
     for name in ("x.npy", "x.npz"):
         pb.save_selection(chosen, tmp_path / name)
     assert all(np.array_equal(pb.load_selection(tmp_path / n).indices, chosen.indices) for n in ("x.npy", "x.npz"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        (np.ones(3), r"float64 weights of shape \(3,\) for 4 positions"),
+        (np.array([1, -1, 1, 1.0]), "the weight -1.0 at place 1"),
+        (np.array([1, 1, np.nan, 1]), "the weight nan at place 2"),
+        (np.zeros(4), "weights that are all 0"),
+        (np.array(list("abcd")), "<U1 weights"),
+    ],
+)
+def test_weights_of_a_subset_file_are_looked_at_when_it_is_read(tmp_path, weights, told):
+    np.savez(tmp_path / "s.npz", indices=np.array([3, 1, 2, 0]), weights=weights)
+    with pytest.raises(pb.UserError, match=told):
+        pb.load_selection(tmp_path / "s.npz")
+
+
+def test_no_scores_are_told_as_that():
+    with pytest.raises(pb.UserError, match="there are no scores"):
+        pb.select("ccs", np.zeros(0), keep=0.1, hard="high")

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench import UserError, spec
+from prunebench.registry import collect
+from prunebench.spec import near
 
 VALUES = st.one_of(
     st.integers(-(10**6), 10**6),
@@ -101,3 +103,18 @@ def test_other_types_are_refused(default, wrong):
 def test_a_misspelt_option_is_answered_with_the_near_one():
     with pytest.raises(UserError, match="did you mean 'cutoff'"):
         spec.bind({"cutoff": 0.1}, {"cutof": 0.2}, "the selector ccs")
+
+
+def test_text_for_an_option_that_is_a_number_is_refused_and_search_is_not():
+    registry = collect()
+    told = r"option (cutoff|start) of the selector (ccs|window) must be a number, got"
+    for text in ("ccs(cutoff='x')", "ccs(cutoff=nan)", "per_class(ccs(cutoff=half))", "window(start=auto)"):
+        with pytest.raises(UserError, match=told):
+            registry.method("selector", text)
+    assert registry.method("selector", "double_end(cutoff=search)").options["cutoff"] == "search"
+    assert registry.method("scorer", "drd(draws=auto)").options["draws"] == "auto"
+
+
+def test_near_names_do_not_mind_capitals():
+    for wrong, meant in (("ELFS", "elfs"), ("CCS", "ccs"), ("Forgeting", "forgetting")):
+        assert f"did you mean {meant!r}" in near(wrong, ("elfs", "ccs", "forgetting", "window"))
