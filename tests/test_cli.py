@@ -73,7 +73,8 @@ def test_listings_are_machine_readable(capsys):
 @pytest.mark.parametrize(
     "args, told",
     [(["rnu"], "did you mean 'run'"), (["ls", "--bibtex", "scorers"], "show one scorer or selector"),
-     (["ls", "--markdown", "digits"], "digits is a data set"), (["ls", "ELFS"], "did you mean 'elfs'"), (["ls", "forgeting"], "did you mean 'forgetting'"),
+     (["ls", "--markdown", "digits"], "digits is a data set"), (["ls", "ELFS"], "did you mean 'elfs'"),
+     (["ls", "forgeting"], "did you mean 'forgetting'"),
      (["run", "--scorer", "aum"], "--selector is missing"), (["run", "--keep", "a"], "not a number"),
      (["run", "--scorer", "aum", "--selector", "hardest", "--shard", "3/3"], "i/n"),
      (["run", "--method", "aum", "--track", "label-free"], "aum needs history, which takes labels"),
