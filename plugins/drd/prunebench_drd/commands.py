@@ -99,9 +99,16 @@ def pretrain(dit: str, steps: str, out: Path | None, score_seed: int, **given: A
     )
     text = f"drd(model={str(place)!r})"
     scorer = f'"{text}"' if re.fullmatch(r"[\w./-]+", str(place)) else shlex.quote(text)
-    size = f" --image-size {given['image_size']}" if given["image_size"] else ""
     data = shlex.quote(given["dataset"])
-    click.echo(f"use it: prunebench run --dataset {data}{size} --scorer {scorer} --selector bws")
+    click.echo(f"use it: prunebench run --dataset {data}{repeated(given)} --scorer {scorer} --selector bws")
+
+
+def repeated(given: Mapping[str, Any]) -> str:
+    """The options of this command on data and store that are not left as they are, to be given once more."""
+    defaults = {option.name: option.default for option in click.get_current_context().command.params}
+    kept = ("data_root", "image_size", "label_noise", "imbalance", "corrupt", "store")
+    told = [(f"--{name.replace('_', '-')}", given[name]) for name in kept if given[name] not in (None, defaults[name])]
+    return "".join(f" {option} {shlex.quote(str(value))}" for option, value in told)
 
 
 def _whole(text: str) -> int:
@@ -121,6 +128,7 @@ def timesteps(scorer: str, out: Path | None, score_seed: int, as_json: bool, **g
     """Search t* of every class and show the curves of eq. 9; scoring finds them again."""
     from .figures import save_curves, writable
     from .models import refuse_unconditional
+    from .options import check_classes
     from .timesteps import Plan as Search
     from .timesteps import searched_steps
 
@@ -130,16 +138,18 @@ def timesteps(scorer: str, out: Path | None, score_seed: int, as_json: bool, **g
     if not set(Search.__dataclass_fields__) <= set(call.options):
         raise UserError(f"{scorer} searches no timestep: give drd or classifier_confidence")
     refuse_wrong(scorer, call.options)
+    check_classes(scorer.partition("(")[0].strip(), "ib", len(call.dataset.classes))
     chosen, levels = open_with(call.options, task)
     refuse_unconditional(chosen.denoiser, "ib")
     search = {name: call.options[name] for name in Search.__dataclass_fields__}
     _, found = searched_steps(task, chosen, levels, Search(**search))
+    if out is not None:  # before anything is told: a reader may close the pipe
+        save_curves(out, f"{call.dataset.name}, model {Path(chosen.name).name}", call.dataset.classes, found)
     if as_json:
         click.echo(json.dumps({name: _plain(value) for name, value in found.items()}))
     else:
         show_steps(call.dataset.classes, levels, found)
     if out is not None:
-        save_curves(out, f"{call.dataset.name}, model {Path(chosen.name).name}", call.dataset.classes, found)
         click.echo(f"figure: {out}", err=as_json)
 
 
@@ -219,11 +229,21 @@ def explain(file: Path, examples: str | None, each: int, out: Path, score_seed: 
 
     Without --examples: the lowest, middle and highest deviations of every class.
     """
-    from .explain import explained
+    from .explain import explained, found_only
     from .figures import writable
 
     writable(out)
-    sheet, told = explained(file, examples, each, out, lambda scorer: called(scorer, score_seed, **given))
+    way_out = (
+        "give the --store, --threads and --device of the scoring (here "
+        f"--store {given['store']}, --threads {given['threads']}, --device {given['device']}), or train it with "
+        "prunebench drd pretrain"
+    )
+
+    def opened_with(scorer: str) -> tuple[Call, Task]:
+        call, task = called(scorer, score_seed, **given)
+        return call, found_only(task, way_out)
+
+    sheet, told = explained(file, examples, each, out, opened_with)
     for line in told:
         click.echo(line)
     click.echo(f"sheet: {sheet}")
@@ -241,7 +261,8 @@ def explain(file: Path, examples: str | None, each: int, out: Path, score_seed: 
 def estimate(scorer: str, tflops: float | None, seconds: float, as_json: bool, **given: Any) -> None:
     """Say what scoring will cost, before anything starts.
 
-    Counts, hours and memory, from the cost model and ten seconds of measuring; nothing has to be on disk.
+    Counts, hours and memory, from the cost model and ten seconds of measuring. Of the data sets that prunebench knows
+    by name nothing has to be on disk, also as NAME(train=N).
     """
     from .forecast import forecast
 
@@ -262,19 +283,19 @@ def estimate(scorer: str, tflops: float | None, seconds: float, as_json: bool, *
 
 def measured_by(scorer: str, dataset: str, data_root: str, image_size: int | None, device: str) -> Any:
     """Options, size of the data set and device; known data sets need not be on disk."""
-    from .estimate import SIZES, Size, size_of
+    from .estimate import Size, published_size
     from .imagenet import are_wnids
 
-    known = dataset in SIZES and image_size is None
+    known = published_size(dataset, image_size)
     plan = Plan(scorers=(scorer,), selectors=("hardest",), device=device)
-    if not known:
+    if known is None:
         plan = replace(plan, dataset=dataset, data_root=data_root, image_size=image_size)
     call = call_of(plan)
     if "search" not in call.options or "target" not in call.options:
         raise UserError(f"the cost of {scorer} is not known: estimate tells that of drd")
     refuse_wrong(scorer, call.options)
-    if known:
-        return call.options, size_of(dataset), call.inputs["device"]
+    if known is not None:
+        return call.options, known, call.inputs["device"]
     data = call.dataset
-    size = Size(len(data.train), len(data.classes), data.image_size, are_wnids(data.classes))
+    size = Size(len(data.train), len(data.classes), data.image_size, are_wnids(data.classes), tuple(data.classes))
     return call.options, size, call.inputs["device"]

@@ -21,12 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunebench import Scored, noise
+from prunebench import Scored, UserError, noise
 
 from .batching import network_rows
 from .models import Chosen, refuse_unconditional
 from .opening import opened
-from .options import check, check_counts
+from .options import check, check_counts, under_name
 from .pictures import in_blocks
 from .rivals import PROBES, Rivals, rival_count, rivals_of
 from .search import log_posteriors
@@ -34,6 +34,7 @@ from .task import Task
 from .timesteps import DISTANCE_LEVELS, Plan, distances_of, steps_of
 
 
+@under_name("classifier_confidence")
 def classifier_confidence(
     images: Any,
     labels: Tensor,
@@ -80,6 +81,8 @@ def classifier_confidence(
     """
     check_counts("classifier_confidence", draws=draws)
     check("classifier_confidence", timestep, samples, noises, draws, reduction, rivals, search)
+    if len(classes) < 2:
+        raise UserError("classifier_confidence: of one class every picture is sure; give a data set of two or more")
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, levels = opened(task, model, dit, dit_steps, spacing)
     refuse_unconditional(chosen.denoiser, "ib")
@@ -163,6 +166,7 @@ def confidence(
         z_0 = chosen.denoiser.encode(task.pixels(indices[own], chosen.size))
         rows, shape = network_rows(z_0[0].numel()), (len(z_0), -1)
         rivals = Rivals(among[c].names.expand(shape), among[c].log_weights.expand(shape))
-        told = log_posteriors(chosen.denoiser, z_0, rivals, levels[[c]], eps, reduction, rows, chosen.room)
+        whose = task.of_class(c, chosen.name)
+        told = log_posteriors(chosen.denoiser, z_0, rivals, levels[[c]], eps, reduction, rows, chosen.room, whose)
         values[own] = told[:, 0]
     return values

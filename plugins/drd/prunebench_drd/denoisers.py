@@ -18,6 +18,7 @@ from prunebench import PrunebenchError, UserError
 
 from .configs import reason, whole
 
+FINITE = "give another model=, or let it run in float32 (a factory's precision='float32', or --device cpu)"
 MEMBERS = ("abar", "predict_noise", "encode", "decode")
 
 

@@ -23,11 +23,13 @@ from torch import Tensor
 from prunebench import Scored
 
 from .agreement import warn_if_unsteady
+from .dit import recipe_for
+from .imagenet import are_wnids
 from .measure import Deviations
-from .models import refuse_unconditional
+from .models import refuse_unconditional, resolve_model
 from .opening import opened
-from .options import check
-from .perceptual import load_perceptual, require_trunk, resolve_perceptual
+from .options import check, check_classes
+from .perceptual import load_perceptual, require_size, require_trunk, resolve_perceptual
 from .reconstruct import evaluations
 from .task import Task
 from .timesteps import Plan, steps_of
@@ -87,10 +89,14 @@ def drd(
         ValueError: the denoiser returned something that is not finite.
     """
     check("drd", timestep, samples, noises, draws, reduction, rivals, search, target)
+    check_classes("drd", timestep, len(classes))
     metric = resolve_perceptual(perceptual, images.size)
+    if resolve_model(model, are_wnids(classes), images.size) == "own":
+        require_size(metric, recipe_for(images.size, dit, dit_steps).pixels)
     require_trunk(metric)  # like the lines around: what is wrong with an option is told before anything trains
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, levels = opened(task, model, dit, dit_steps, spacing)
+    require_size(metric, chosen.size)
     refuse_unconditional(chosen.denoiser, timestep)
     plan = Plan(spacing, samples, noises, reduction, rivals, search)
     steps, found = steps_of(task, chosen, levels, timestep, plan)
@@ -102,4 +108,4 @@ def drd(
     warn_if_unsteady("drd", agreement, repeats, "draw", "more draws")
     found["evaluations"] = found["search_evaluations"] + evaluations(steps[task.labels], repeats) + spent
     resolved = {"model": chosen.name, "perceptual": metric, "draws": repeats, "picture_size": chosen.size}
-    return Scored(values, {**resolved, "seed": str(task.seed), **found, **agreement})
+    return Scored(values, {**resolved, "model_digest": chosen.digest(), "seed": str(task.seed), **found, **agreement})

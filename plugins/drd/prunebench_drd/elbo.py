@@ -42,10 +42,11 @@ from prunebench import Scored, UserError, generator_for, noise
 
 from .agreement import reliability, warn_if_unsteady
 from .batching import network_rows
+from .denoisers import FINITE
 from .equations import q_sample, squared_error
 from .models import Chosen
 from .opening import opened
-from .options import check_counts
+from .options import check_counts, under_name
 from .pictures import in_blocks
 from .schedule import snr
 from .task import Task
@@ -53,6 +54,7 @@ from .task import Task
 PILOT = 64  # pictures that say how much of the error is the length of the noise
 
 
+@under_name("elbo")
 def elbo(
     images: Any,
     labels: Tensor,
@@ -89,6 +91,10 @@ def elbo(
     check_counts("elbo", levels=levels, noises=noises)
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, _ = opened(task, model, dit, dit_steps)
+    if levels >= len(chosen.denoiser.abar):
+        raise UserError(
+            f"elbo: levels must be at most the {len(chosen.denoiser.abar) - 1} of the model {chosen.name}, got {levels}"
+        )
     bound = Bound.of(task, chosen, levels, noises)
     order = torch.arange(len(task.labels))
 
@@ -215,7 +221,11 @@ class Bound:
             found.append(pair.double().cpu().reshape(2, len(draws), rows))
         errors, norms = torch.stack(found, dim=2)  # each (draws, K, B)
         if not bool(torch.isfinite(errors).all()):
-            raise ValueError("elbo: the bound is not finite: the denoiser returned NaN or infinite noise")
+            row = int((~torch.isfinite(errors).flatten(0, 1).all(dim=0)).nonzero()[0])
+            which = self.task.named(int(indices[row]), self.chosen.name)
+            raise ValueError(
+                f"elbo: the bound is not finite: the denoiser returned NaN or infinite noise for {which}; {FINITE}"
+            )
         return errors, norms
 
     def of_draws(self, indices: Tensor, draws: int) -> Tensor:

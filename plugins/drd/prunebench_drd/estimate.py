@@ -10,7 +10,8 @@ hours = evaluations / (evaluations a second) + pictures seconds for the VAE.  Cl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ class Size:
     classes: int
     pixels: int
     imagenet: bool = False  # whether the classes are ImageNet's, which a pretrained DiT knows
+    names: tuple[str, ...] = ()  # of the classes, where the data were looked at
 
 
 SIZES = {
@@ -46,7 +48,9 @@ SIZES = {
     "imagenet": Size(1_281_167, 1000, 256, True),
     "imagenette": Size(9_469, 10, 256, True),
     "imagewoof": Size(9_025, 10, 256, True),
-    "tiny-imagenet": Size(100_000, 200, 64),
+    "stl10": Size(5_000, 10, 96),
+    "svhn": Size(73_257, 10, 32),
+    "tiny-imagenet": Size(100_000, 200, 64, True),
 }
 
 
@@ -59,6 +63,26 @@ def size_of(dataset: str) -> Size:
     if dataset not in SIZES:
         raise UserError(f"drd: the size of {dataset!r} is not known; give one of {', '.join(SIZES)}")
     return SIZES[dataset]
+
+
+def published_size(text: str, image_size: int | None = None) -> Size | None:
+    """The size of ``NAME``, ``NAME(train=N)`` or ``NAME(train=N,test=M)`` of a known data set; None of all others.
+
+    Raises:
+        UserError: more pictures than the set has, or none.
+    """
+    found = re.fullmatch(r"\s*([\w-]+)\s*(?:\(([\s\w=,]*)\))?\s*", text)
+    if found is None or found[1] not in SIZES:
+        return None
+    options = dict(re.findall(r"(\w+)\s*=\s*([0-9]+)", found[2] or ""))
+    said = sum(bool(part.strip()) for part in (found[2] or "").split(","))
+    if len(options) != said or set(options) - {"train", "test"}:
+        return None
+    whole = SIZES[found[1]]
+    examples = int(options.get("train", whole.examples))
+    if not 1 <= examples <= whole.examples:
+        raise UserError(f"drd estimate: {found[1]} has {whole.examples:,} training pictures; ask for 1 to all of them")
+    return replace(whole, examples=examples, pixels=image_size or whole.pixels)
 
 
 def searched_pictures(size: Size, samples: int = 20) -> int:

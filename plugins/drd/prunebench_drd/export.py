@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from prunebench import UserError
 
@@ -50,27 +55,45 @@ def exported(
 ) -> tuple[dict[str, Any], list[Path]]:
     """Copy a model of the store to ``place``, with the data in its card and sheets beside it; (card, sheets).
 
-    All is written to a folder beside, which then takes the name: a copy that was interrupted is in nobody's way.
+    All is written to a folder beside, which then takes the name: a copy that was interrupted is in nobody's way. Of
+    several processes that write to one place, one does at a time.
 
     Args:
         sheets: draws into a folder, and tells which files.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or another process left a model of other data there.
     """
     whole = place.resolve()
-    part, old = (whole.with_name(f".{whole.name}.{state}") for state in ("part", "old"))
     try:
-        for left in (part, old):
-            shutil.rmtree(left, ignore_errors=True)
-        shutil.copytree(model, part)
-        card = json.loads((part / "card.json").read_text()) | {"data": data}
-        (part / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-        drawn = [place / sheet.name for sheet in sheets(part)]
-        if whole.exists():
-            os.replace(whole, old)
-        os.replace(part, whole)
-        shutil.rmtree(old, ignore_errors=True)
+        with alone(whole), tempfile.TemporaryDirectory(prefix=f".{whole.name}.part-", dir=whole.parent) as beside:
+            refuse_taken(place, data["fingerprint"])  # what stands there now
+            part, old = Path(beside, "new"), Path(beside, "old")
+            shutil.copytree(model, part)
+            card = json.loads((part / "card.json").read_text()) | {"data": data}
+            (part / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+            drawn = [place / sheet.name for sheet in sheets(part)]
+            if whole.exists():
+                os.replace(whole, old)
+            try:
+                os.replace(part, whole)
+            except OSError:
+                if old.exists():
+                    os.replace(old, whole)
+                raise
     except OSError as error:
         raise UserError(f"{place} cannot be written to ({error.strerror}): give another --out") from error
     return card, drawn
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """Held by one process at a time, which first removes what killed ones left beside ``place``."""
+    marker = place.with_name(f".{place.name}.lock")
+    with FileLock(marker):
+        for left in place.parent.glob(f".{glob.escape(place.name)}.part-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            yield
+        finally:
+            marker.unlink(missing_ok=True)

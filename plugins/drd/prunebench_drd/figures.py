@@ -147,10 +147,10 @@ def writable(path: Path) -> Path:
     Raises:
         UserError: another format, or no place to write.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give --out the name of a figure in it, such as {path / 'figure.png'}")
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"a figure is written as {', '.join(FORMATS)}, not as {path.name!r}: give another --out")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: give another --out")
     folder_for(path.parent)
     return path
 

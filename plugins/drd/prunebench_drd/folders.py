@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prunebench import UserError
@@ -18,8 +19,13 @@ from .configs import WEIGHTS, check_fit, read_config, read_json, reason
 from .denoisers import check_abar
 from .hub import WAY_OUT
 from .imagenet import class_ids
+from .pictures import in_channels_of
 
 PRECISIONS = ("float32", "bfloat16")
+FLOATS = ("F16", "BF16", "F32", "F64")
+CONSTANTS = ("pos_embed.pos_embed",)  # tables that some files hold and the network makes itself
+SCHEDULERS = ("DDPM", "DDIM", "DPM", "PNDM", "UniPC", "DEIS")  # how the names of those begin that have DDPM's betas
+BETAS = ("beta_start", "beta_end", "beta_schedule")
 OLDER = ("Transformer2DModel",)  # what published configurations call a DiT
 
 
@@ -82,12 +88,13 @@ class DiTDenoiser:
 
         Raises:
             ValueError: pictures of another size than the model's.
+            UserError: a grey model, and pictures with colours.
         """
         if pixels.shape[1:] != (3, self.size, self.size):
             raise ValueError(f"drd: this DiT takes pictures {(3, self.size, self.size)}, got {tuple(pixels.shape[1:])}")
-        z = pixels.float() / 127.5 - 1
         if self.vae is None:
-            return z[:, : self.channels]
+            return in_channels_of("this DiT", pixels, self.channels)
+        z = pixels.float() / 127.5 - 1
         return self.room.in_rows("encode", self._vae_mean, picture_rows(self.size), z) * self.vae.config.scaling_factor
 
     @torch.inference_mode()
@@ -155,6 +162,7 @@ def load_part(kind: Any, folder: Path, part: str) -> Any:
             f"drd: {part}/{WEIGHTS} is missing in {folder} (pickled .bin weights are never read: save the model once "
             f"with save_pretrained(safe_serialization=True)); put it there, {WAY_OUT}"
         )
+    refuse_whole_numbers(folder / part / WEIGHTS)
     try:
         with torch.random.fork_rng(devices=[]):
             network, told = kind.from_pretrained(
@@ -176,14 +184,40 @@ def load_part(kind: Any, folder: Path, part: str) -> Any:
             f"drd: {folder / part / WEIGHTS} lacks {len(lost)} of the network's tensors, first {lost[0]}; "
             f"put the whole file there, {WAY_OUT}"
         )
+    strange = sorted(name for name in told["unexpected_keys"] if not name.endswith(CONSTANTS))
+    if strange:  # the library would leave them out
+        raise UserError(
+            f"drd: {folder / part / WEIGHTS} holds {len(strange)} tensors that the network of {part}/config.json does "
+            f"not have, first {strange[0]}; put the configuration there that belongs to these weights, {WAY_OUT}"
+        )
     return network
+
+
+def refuse_whole_numbers(weights: Path) -> None:
+    """Refuse a file with tensors that are no floats, which the library would turn into some; a torn one passes here.
+
+    Raises:
+        UserError: naming the first.
+    """
+    try:
+        with safe_open(weights, framework="pt") as file:
+            kinds = {name: file.get_slice(name).get_dtype() for name in sorted(file.keys())}
+    except (SafetensorError, OSError):
+        return
+    for name, kind in kinds.items():
+        if kind not in FLOATS:
+            raise UserError(
+                f"drd: the tensor {name} in {weights} is in {kind}, weights are in {', '.join(FLOATS)}; put the right "
+                f"file there, {WAY_OUT}"
+            )
 
 
 def folder_abar(folder: Path) -> Tensor:
     """abar (T+1,) float64 of the folder's scheduler; the network must predict noise.
 
     Raises:
-        UserError: no scheduler file, a schedule that is none, or another prediction than noise.
+        UserError: no scheduler file, one of another family or without betas, a schedule that is none, or another
+            prediction than noise.
     """
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
@@ -191,6 +225,16 @@ def folder_abar(folder: Path) -> Tensor:
     if not path.is_file():
         raise UserError(f"drd: scheduler/scheduler_config.json is missing in {folder}; put it there, {WAY_OUT}")
     config = read_json(path)
+    kind = config.get("_class_name")
+    if not isinstance(kind, str) or not kind.startswith(SCHEDULERS):
+        raise UserError(
+            f"drd: {path} is of a {kind}, whose noise levels are not those of DDPM; put the scheduler there that the "
+            f"model was trained with, such as a DDPMScheduler or a DDIMScheduler, {WAY_OUT}"
+        )
+    if config.get("trained_betas") is None and any(config.get(name) is None for name in BETAS):
+        raise UserError(
+            f"drd: {path} gives neither {', '.join(BETAS)} nor trained_betas; put the model's own there, {WAY_OUT}"
+        )
     try:
         scheduler = DDIMScheduler.from_config(config)
         abar = torch.cat([torch.ones(1, dtype=torch.float64), torch.cumprod(1 - scheduler.betas.double(), dim=0)])

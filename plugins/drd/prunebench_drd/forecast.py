@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,9 +23,10 @@ from .configs import reason
 from .dit import recipe_for
 from .estimate import Costs, Estimate, Rates, Size, estimate, memory, search_evaluations, searched_pictures
 from .folders import DiTDenoiser, model_configs
-from .hub import IMAGENET_DIT, find_model
+from .hub import IMAGENET_DIT, WAY_OUT, find_model
+from .imagenet import IMAGENET, card_classes, class_ids, imagenet_wnids
 from .models import is_factory, resolve_model
-from .perceptual import TRUNKS, resolve_perceptual
+from .perceptual import TRUNKS, require_size, resolve_perceptual
 from .schedule import linear_abar
 
 BLOCKS = 2  # of a large model, timed
@@ -55,6 +57,11 @@ def model_of(options: Mapping[str, Any], size: Size) -> Model:
     """
     asked = resolve_model(options["model"], size.imagenet, size.pixels)
     if asked.partition("@")[0] == IMAGENET_DIT and not os.path.isdir(asked):
+        if not size.imagenet or not set(size.names) <= set(imagenet_wnids()):
+            raise UserError(
+                f"drd estimate: {asked} knows the classes of ImageNet alone, and those of this data set are others, so "
+                f"scoring refuses it; use a model of these classes, {WAY_OUT}"
+            )
         return Model(asked, flops.DIT_XL_2_256, flops.SD_VAE)
     if asked == "own":
         recipe = recipe_for(size.pixels, options["dit"], options["dit_steps"])
@@ -66,7 +73,26 @@ def model_of(options: Mapping[str, Any], size: Size) -> Model:
             "few pictures, or give a model= that is a folder or a hub id"
         )
     found = find_model(asked)
-    return Model(found.name, *model_configs(found.folder))
+    transformer, vae = model_configs(found.folder)
+    refuse_strange(found.folder, size, transformer["num_embeds_ada_norm"])
+    return Model(found.name, transformer, vae)
+
+
+def refuse_strange(folder: Path, size: Size, known: int) -> None:
+    """Refuse a model that scoring would refuse for its classes, as far as it can be told without the data.
+
+    Raises:
+        UserError: it does not know them.
+    """
+    if size.names:
+        class_ids(folder, size.names, known)
+        return
+    few = known < size.classes if card_classes(folder, known) else known != size.classes
+    if few and not (size.imagenet and known == IMAGENET):
+        raise UserError(
+            f"drd estimate: the model in {folder} has {known} classes, the data set {size.classes}, so scoring refuses "
+            f"it; use a model of these classes, {WAY_OUT}"
+        )
 
 
 def forecast(
@@ -81,9 +107,11 @@ def forecast(
     model = model_of(options, size)
     latent, network = model.vae is not None, flops.dit(model.config)
     metric = resolve_perceptual(options["perceptual"], size.pixels)
+    require_size(metric, model.side)
     vae = (flops.vae_encode(model.vae, model.side), flops.vae_decode(model.vae, model.side)) if model.vae else ()
     features = flops.lpips_flops(metric, model.side) if metric in TRUNKS else 0
     costs = Costs(network.flops, *(part.flops for part in vae or (flops.Count(), flops.Count())), features)
+    where = f"on {device.type}" if rate is None else "as given"
     rate = measured(model, device, seconds) if rate is None else rate
     searched = options["timestep"] == "ib"
     told = estimate(
@@ -105,7 +133,7 @@ def forecast(
     needed = memory(network, rows, vae, picture_rows(model.side), 2 if device.type == "cuda" else 4)
     notes = [
         f"model {model.name}: {network.flops / 1e9:.3g} GFLOP per evaluation, {network.weights / 1e6:.3g} M weights",
-        f"rate {rate / 1e12:.3g} TFLOP/s on {device.type}; mean t* {MIDDLE if searched else options['timestep']:g}",
+        f"rate {rate / 1e12:.3g} TFLOP/s {where}; mean t* {MIDDLE if searched else options['timestep']:g}",
         f"memory about {needed / 2**30:.2g} GiB at {rows} pictures per network call, halved where it does not fit",
     ]
     if metric == "features":

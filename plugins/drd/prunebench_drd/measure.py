@@ -12,6 +12,7 @@ from prunebench import noise
 
 from .agreement import reliability
 from .batching import network_rows
+from .denoisers import FINITE
 from .equations import deviation
 from .models import Chosen
 from .perceptual import Features
@@ -45,7 +46,8 @@ class Deviations:
         pixels = self.task.pixels(indices, self.chosen.size)
         z_0 = self.chosen.room.in_rows("encode", self.chosen.denoiser.encode, len(indices), pixels)
         if not bool(torch.isfinite(z_0).all()):
-            raise ValueError(f"drd: the denoiser encodes picture {self._first(z_0, indices)} as NaN or infinite")
+            which = self.task.named(self._first(z_0, indices), self.chosen.name)
+            raise ValueError(f"drd: the denoiser encodes {which} as NaN or infinite; {FINITE}")
         eps = torch.cat(
             [noise(self.task.seeds[indices], draw, z_0.shape[1:], self.task.device) for draw in range(draws)]
         )
@@ -66,8 +68,9 @@ class Deviations:
             row = int((~torch.isfinite(rebuilt.flatten(1)).all(dim=1)).nonzero()[0])
             alone = z_0[row], work[1][row], work[2][row], eps[row]
             step = first_bad_step(self.chosen, *alone, self.levels)
+            which = self.task.named(int(indices[row]), self.chosen.name)
             raise ValueError(
-                f"drd: the denoiser returned NaN or infinite noise for picture {int(indices[row])} at DDIM step {step}"
+                f"drd: the denoiser returned NaN or infinite noise for {which} at DDIM step {step}; {FINITE}"
             )
         return rebuilt
 
@@ -91,9 +94,10 @@ class Deviations:
                 f"drd: the denoiser decodes to {tuple(pictures.shape)} what it encoded from {tuple(pixels.shape)}"
             )
         if not bool(((pictures >= -ROUNDING) & (pictures <= 1 + ROUNDING)).all()):  # NaN is no picture either
+            which = self.task.named(self._first(pictures, indices, ROUNDING), self.chosen.name)
             raise ValueError(
-                f"drd: the denoiser decodes picture {self._first(pictures, indices, ROUNDING)} outside of [0, 1] "
-                f"(from {float(pictures.min()):g} to {float(pictures.max()):g}); clamp it in decode()"
+                f"drd: the denoiser decodes {which} outside of [0, 1] (from {float(pictures.min()):g} to "
+                f"{float(pictures.max()):g}); clamp it in decode()"
             )
         return pictures.clamp(0, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from dataclasses import dataclass, field
@@ -31,6 +32,11 @@ class Chosen:
     latent: bool
     folder: Path | None = None  # where it lies
     room: Room = field(default_factory=Room)
+
+    def digest(self) -> str:
+        """SHA-256 of what tells this model from others, whatever numbers it runs in."""
+        told = {key: value for key, value in self.identity.items() if key != "precision"}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def resolve_model(model: Any, imagenet: bool, size: int) -> str:
@@ -72,7 +78,7 @@ def choose_model(model: str, task: Task, recipe: Recipe) -> Chosen:
 
 def is_factory(model: str) -> bool:
     """Whether the text names a ``package.module:factory``."""
-    return ":" in model and not os.path.exists(model)
+    return ":" in model and "://" not in model and not os.path.exists(model)
 
 
 def source_digest(factory: str) -> str:

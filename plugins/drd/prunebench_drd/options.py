@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prunebench import UserError
@@ -40,6 +42,31 @@ def check(
             raise UserError(f"{scorer}: {name} must be one of {', '.join(choices)}, got {value!r}")
     if target not in ("original", "vae"):
         raise UserError(f"{scorer}: target must be original or vae, got {target!r}")
+
+
+def check_classes(scorer: str, timestep: Any, classes: int) -> None:
+    """Refuse to search t* where there is one class: no noise takes away what tells it from others.
+
+    Raises:
+        UserError: naming the way out.
+    """
+    if timestep == "ib" and classes < 2:
+        raise UserError(
+            f"{scorer}: timestep='ib' looks for where classes are lost, and this data set has one; give a DDIM step: "
+            "timestep=20"
+        )
+
+
+@contextmanager
+def under_name(scorer: str) -> Iterator[None]:
+    """What the machinery of ``drd`` tells while another scorer works with it, told as that scorer's own."""
+    try:
+        yield
+    except (UserError, ValueError) as error:
+        told = str(error)
+        if type(error) not in (UserError, ValueError) or not told.startswith("drd: "):
+            raise
+        raise type(error)(f"{scorer}: {told.removeprefix('drd: ')}") from error
 
 
 def check_counts(scorer: str, **counts: Any) -> None:

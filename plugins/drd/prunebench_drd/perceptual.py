@@ -28,6 +28,7 @@ TRUNKS = {  # file names of torchvision's ImageNet weights
     "lpips-vgg": "vgg16-397923af.pth",
     "lpips-squeeze": "squeezenet1_1-b8a52dc0.pth",
 }
+SMALLEST = {"lpips-alex": 31, "lpips-vgg": 16, "lpips-squeeze": 17}  # px that leave its last stage a place
 PERCEPTUALS = ("features", "l2", *TRUNKS)
 
 
@@ -54,6 +55,22 @@ def require_trunk(name: str) -> None:
         raise UserError(
             f"drd: the {name} trunk weights {TRUNKS[name]} are not in {trunk_file(name).parent}; put torchvision's "
             "file there (https://download.pytorch.org/models/) or use perceptual='features', which needs no download"
+        )
+
+
+def require_size(name: str, size: int) -> None:
+    """Refuse an LPIPS distance between pictures that are too small for its trunk.
+
+    Args:
+        size: side in px of the pictures compared.
+
+    Raises:
+        UserError: naming the smallest size and the way out.
+    """
+    if size < SMALLEST.get(name, 0):
+        raise UserError(
+            f"drd: perceptual={name!r} compares pictures of at least {SMALLEST[name]} px, here they have {size} px; "
+            "use perceptual='features'"
         )
 
 

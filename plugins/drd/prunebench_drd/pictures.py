@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from prunebench import UserError
+
 from .task import Task
 
 PER_CLASS, MANY = 20, 400  # of every class, and in all
@@ -34,6 +36,20 @@ def in_blocks(
     for _ in ticks:
         pass
     return values
+
+
+def in_channels_of(model: str, pixels: Tensor, channels: int) -> Tensor:
+    """Pictures (B, 3, S, S) uint8 as (B, channels, S, S) in [-1, 1]; a model of one channel is given grey ones.
+
+    Raises:
+        UserError: the model has one channel, and a picture more than one colour.
+    """
+    if channels == 1 and not bool((pixels == pixels[:, :1]).all()):
+        raise UserError(
+            f"drd: {model} has one channel, for grey pictures, and these have colours, of which it would see the red "
+            "alone; give a model of three channels, or train one on this data set: model='own'"
+        )
+    return (pixels.float() / 127.5 - 1)[:, :channels]
 
 
 def few_of_every_class(task: Task) -> Tensor:

@@ -66,6 +66,7 @@ class Training:
         self.abar = linear_abar().to(device)
         self.losses = torch.zeros(recipe.steps)
         self.step = 0
+        self.seconds = 0.0  # of the sittings before this one
 
     def recent_loss(self) -> Tensor:
         """Mean of the last hundred steps."""
@@ -103,9 +104,10 @@ class Training:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - decay)
 
-    def save(self, path: Path) -> None:
-        """Everything in one safetensors file, on the disk before it takes the name."""
-        tensors = {"losses": self.losses, "step": torch.tensor(self.step)}
+    def save(self, path: Path, seconds: float = 0.0) -> None:
+        """Everything in one safetensors file, on the disk before it takes the name; ``seconds`` of this sitting."""
+        spent = torch.tensor(self.seconds + seconds, dtype=torch.float64)
+        tensors = {"losses": self.losses, "step": torch.tensor(self.step), "seconds": spent}
         for name, parameter in self.parameters.items():
             tensors[f"weight/{name}"], tensors[f"average/{name}"] = parameter.detach(), self.average[name]
             for moment, value in self.optimiser.state[parameter].items():
@@ -121,6 +123,7 @@ class Training:
         """Go on where `save` left off."""
         with safe_open(path, framework="pt", device=str(self.device)) as file:
             self.step, self.losses = int(file.get_tensor("step")), file.get_tensor("losses").cpu()
+            self.seconds = float(file.get_tensor("seconds")) if "seconds" in file.keys() else 0.0  # noqa: SIM118
             for name, parameter in self.parameters.items():
                 parameter.copy_(file.get_tensor(f"weight/{name}"))
                 self.average[name].copy_(file.get_tensor(f"average/{name}"))
@@ -172,9 +175,9 @@ def train(
         if not bool(torch.isfinite(training.losses[step])):
             raise ValueError(f"drd: the DiT's loss is not finite at step {step}; try another dit or dit_steps")
         if time.monotonic() - saved >= every and training.step < recipe.steps:
-            training.save(folder / CHECKPOINT)
+            training.save(folder / CHECKPOINT, time.monotonic() - started)
             saved = time.monotonic()
-    publish(folder, training, task.classes, seconds=time.monotonic() - started)
+    publish(folder, training, task.classes, seconds=training.seconds + time.monotonic() - started)
 
 
 def publish(folder: Path, training: Training, classes: tuple[str, ...], seconds: float) -> None:
@@ -199,7 +202,7 @@ def publish(folder: Path, training: Training, classes: tuple[str, ...], seconds:
         "recipe": training.recipe.spec(),
         "seed": training.seed,
         "loss": float(last.mean()),  # mean of the last tenth
-        "seconds": round(seconds, 1),  # of the last sitting
+        "seconds": round(seconds, 1),  # of all sittings
         "parameters": sum(p.numel() for p in training.parameters.values()),
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))

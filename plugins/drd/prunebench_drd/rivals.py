@@ -21,7 +21,7 @@ from torch import Tensor
 from prunebench import generator_for, noise, seed_for
 
 from .batching import in_rows, network_rows
-from .denoisers import Denoiser
+from .denoisers import FINITE, Denoiser
 from .equations import q_sample
 
 MANY_CLASSES = 20  # beyond it, "auto" compares with few
@@ -106,6 +106,6 @@ def class_distances(
 
         signature = in_rows(predicted, rows, torch.arange(classes))  # (C, P * elements)
         if not bool(torch.isfinite(signature).all()):
-            raise ValueError(f"drd: the denoiser returned noise that is not finite at level {level}")
+            raise ValueError(f"drd: the denoiser returned noise that is not finite at level {level}; {FINITE}")
         found.append(torch.cdist(signature, signature).square() / (len(z_0) * scale))
     return torch.stack(found)

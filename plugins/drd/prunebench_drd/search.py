@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .batching import Room
-from .denoisers import Denoiser
+from .denoisers import FINITE, Denoiser
 from .equations import information, information_curve, own_log_posterior, q_sample, squared_error
 from .rivals import Rivals
 
@@ -31,6 +31,7 @@ class Posterior:
         eps: (M, ...) the shared noise set.
         rows: network batch.
         room: what was found to fit before.
+        whose: the class and the model, for a message.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class Posterior:
         reduction: str,
         rows: int,
         room: Room | None = None,
+        whose: str = "pictures of one class",
     ) -> None:
         self.denoiser, self.z_0, self.rivals, self.levels = denoiser, z_0, rivals, levels.tolist()
         self.eps, self.reduction, self.rows = eps, reduction, rows
-        self.room = room or Room()
+        self.room, self.whose = room or Room(), whose
         self.abar = denoiser.abar.to(z_0.device, torch.float64)
         self.errors = [torch.empty(len(z_0), len(rivals), 0) for _ in self.levels]  # (B, K, noises so far)
         self.evaluations = 0
@@ -76,7 +78,9 @@ class Posterior:
         errors = torch.cat(found).reshape(len(self.rivals), pictures, noises).transpose(0, 1).cpu()
         self.evaluations += errors.numel()
         if not bool(torch.isfinite(errors).all()):
-            raise ValueError(f"drd: the denoiser returned noise that is not finite at level {level}")
+            raise ValueError(
+                f"drd: the denoiser returned noise that is not finite at level {level} for {self.whose}; {FINITE}"
+            )
         return errors
 
     def _errors(self, x_t: Tensor, target: Tensor, t: Tensor, names: Tensor) -> Tensor:
@@ -110,10 +114,11 @@ def log_posteriors(
     reduction: str,
     rows: int,
     room: Room | None = None,
+    whose: str = "pictures of one class",
 ) -> Tensor:
     """log p(own class | x_t) (B, n) float64 of every picture at all levels, with all noises; as `Posterior`."""
     among = rivals if isinstance(rivals, Rivals) else Rivals.same(rivals, len(z_0))
-    posterior = Posterior(denoiser, z_0, among, levels, eps, reduction, rows, room)
+    posterior = Posterior(denoiser, z_0, among, levels, eps, reduction, rows, room, whose)
     return torch.stack([posterior.log_p(place, len(eps)) for place in range(len(levels))], dim=1)
 
 

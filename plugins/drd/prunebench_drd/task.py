@@ -42,6 +42,14 @@ class Task:
         seed = int(torch.randint(2**62, (1,), generator=generator))
         return cls(images, labels.cpu(), classes, seeds.cpu(), stored, torch.device(device), progress, seed)
 
+    def named(self, index: int, model: str) -> str:
+        """Which picture it is, for a message: methods see pictures in an order of their own."""
+        return f"picture {index} in the order of work ({self.of_class(int(self.labels[index]), model)})"
+
+    def of_class(self, c: int, model: str) -> str:
+        """A class and the model that looks at it, for a message."""
+        return f"class {' '.join(self.classes[c].split())!r}, model {model}"
+
     def pixels(self, indices: Tensor, size: int) -> Tensor:
         """(B, 3, S, S) uint8 on the device."""
         return self.images.pixels(indices, size).to(self.device)

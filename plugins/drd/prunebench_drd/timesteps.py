@@ -114,7 +114,8 @@ def search_classes(
         eps = torch.cat([noise(torch.tensor([task.seed]), m, z_0.shape[1:], task.device) for m in range(plan.noises)])
         among = rivals_of(c, classes, count, distances, len(z_0), task.seed)
         rows = network_rows(z_0[0].numel())
-        posterior = search.Posterior(chosen.denoiser, z_0, among, around, eps, plan.reduction, rows, chosen.room)
+        whose = task.of_class(c, chosen.name)
+        posterior = search.Posterior(chosen.denoiser, z_0, among, around, eps, plan.reduction, rows, chosen.room, whose)
         curve, used = curve_of(posterior)
         part = class_file(folder, c).with_suffix(".part")
         with part.open("wb") as file:

@@ -25,6 +25,7 @@ from prunebench import UserError
 from .configs import read_config
 from .folders import autocast, folder_abar, folder_digest, load_part, precision_for
 from .imagenet import class_ids
+from .pictures import in_channels_of
 
 
 class UNetDenoiser:
@@ -62,8 +63,12 @@ class UNetDenoiser:
         return predicted[:, : self.channels].float()
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels in [-1, 1], one channel for a grey model."""
-        return (pixels.float() / 127.5 - 1)[:, : self.channels]
+        """Pixels in [-1, 1], one channel for a grey model.
+
+        Raises:
+            UserError: a grey model, and pictures with colours.
+        """
+        return in_channels_of("this UNet", pixels, self.channels)
 
     def decode(self, z: Tensor) -> Tensor:
         """Back to (B, 3, S, S) in [0, 1]."""

@@ -108,6 +108,7 @@ def test_numbers_that_do_not_go_together(model, part, changes, told):
 
 
 def test_estimate_fills_in_what_a_configuration_leaves_to_the_library(model):
+    change(model / TRANSFORMER, num_embeds_ada_norm=4)  # as many as planted has
     bill = estimate(*DATA[:2], "--scorer", "drd(model='model', perceptual='l2')", "--tflops", "1")
     change(model / TRANSFORMER, norm_eps="gone", activation_fn="gone", attention_bias="gone", patch_size="gone")
     assert estimate(*DATA[:2], "--scorer", "drd(model='model', perceptual='l2')", "--tflops", "1") == bill
@@ -125,6 +126,7 @@ def test_estimate_takes_hub_ids_as_scoring_does(model, monkeypatch, tmp_path):
     other = ("--scorer", "drd(model='someone/tiny', perceptual='l2')")
     assert "hf download someone/tiny" in refused(lambda: estimate(*args, *other))
     snapshots, commit = tmp_path / "hub" / "models--someone--tiny", "1" * 40
+    change(model / TRANSFORMER, num_embeds_ada_norm=10)
     shutil.copytree(model, snapshots / "snapshots" / commit)
     (snapshots / "refs").mkdir()
     (snapshots / "refs" / "main").write_text(commit)
@@ -132,7 +134,7 @@ def test_estimate_takes_hub_ids_as_scoring_does(model, monkeypatch, tmp_path):
 
 
 def test_estimate_without_a_network_of_the_right_kind_is_told_before_it_measures(model):
-    change(model / TRANSFORMER, activation_fn="no such function")
+    change(model / TRANSFORMER, activation_fn="no such function", num_embeds_ada_norm=4)
     text = refused(lambda: estimate(*DATA[:2], "--scorer", "drd(model='model', perceptual='l2')", "--seconds", "0.1"))
     assert "makes no DiT" in text
     assert "spacing must be one of" in refused(lambda: estimate("--scorer", "drd(spacing='x')", "--tflops", "1"))

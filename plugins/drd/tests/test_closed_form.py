@@ -105,7 +105,7 @@ def test_reported_evaluations_are_the_calls_made(world, given, gaussian):
     pixels, labels, _, module = world
     denoiser = module.factory(())
     module.factory = lambda classes: denoiser
-    scored = drd(**given(pixels[:85], labels[:85]), **OPTIONS, draws=1, samples=3, noises=2)
+    scored = drd(**given(pixels[::2], labels[::2]), **OPTIONS, draws=1, samples=3, noises=2)
     assert denoiser.calls == scored.details["evaluations"]
 
 
@@ -129,8 +129,10 @@ def test_another_block_size_agrees_to_rounding(world, given, size):
 
 def test_one_class_a_missing_class_and_few_pictures(world, given):
     pixels, labels, _, _ = world
-    one = drd(**given(pixels[:7], labels[:7], classes=("only",)), **OPTIONS, draws=1, noises=2)
-    assert one.details["t_star"].tolist() == [20] and one.details["samples"].tolist() == [7]
+    with pytest.raises(UserError, match="this data set has one; give a DDIM step: timestep=20"):
+        drd(**given(pixels[:7], labels[:7], classes=("only",)), **OPTIONS, draws=1, noises=2)
+    one = drd(**given(pixels[:7], labels[:7], classes=("here", "gone")), **OPTIONS, draws=1, noises=2)
+    assert one.details["samples"].tolist() == [7, 0]
     missing = drd(**given(pixels[:30], labels[:30], classes=("here", "gone")), **OPTIONS, draws=1, noises=2)
     assert missing.details["t_star"][1] == 20 and np.isnan(missing.details["curve"][1]).all()
     single = drd(**given(pixels[:1], labels[:1], classes=("only",)), **OPTIONS, timestep=20)

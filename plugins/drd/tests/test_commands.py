@@ -280,3 +280,84 @@ def test_wrong_options_are_one_sentence_in_the_commands_too(prunebench, option):
 def test_estimate_bills_the_model_that_scoring_takes(prunebench):
     told = prunebench("drd", "estimate", *DATA[:2], "--image-size", 128, "--tflops", 1)
     assert "model own" in told
+
+
+def test_two_pretrainings_into_one_folder_leave_one_whole_model(prunebench, tmp_path, monkeypatch):
+    """The second copies while the first still draws its sheets."""
+    import threading
+
+    from prunebench_drd import export
+
+    prunebench("drd", "pretrain", *DATA, "--dit", "nano", "--steps", 2, "--out", "first")
+    card = json.loads((tmp_path / "first" / "card.json").read_text())
+    model, place, met, failed = tmp_path / "first", tmp_path / "both", threading.Event(), []
+
+    def drawn(folder):
+        if not met.is_set():
+            met.set()
+            time.sleep(0.5)  # the other begins meanwhile
+        (folder / "samples.png").write_bytes(b"drawn")
+        return [folder / "samples.png"]
+
+    def export_one():
+        try:
+            export.exported(model, place, card["data"], drawn)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=export_one) for _ in range(2)]
+    threads[0].start()
+    met.wait()
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert {p.name for p in place.iterdir()} == {p.name for p in model.iterdir()}
+    assert {p.name for p in tmp_path.iterdir()} == {"first", "both", "runs"}
+    other = card["data"] | {"fingerprint": "0" * 64}
+    with pytest.raises(UserError, match="model of other data"):
+        export.exported(model, place, other, drawn)
+    assert (place / "samples.png").read_bytes() == b"drawn"
+
+
+def test_explain_draws_no_other_model_than_the_scores_are_of(prunebench, tmp_path):
+    for steps in (2, 3):
+        prunebench("drd", "pretrain", *DATA, "--dit", "nano", "--steps", steps, "--out", f"model{steps}")
+    scorer = "drd(model='model2', samples=2, noises=2, draws=1, perceptual='l2')"
+    prunebench("score", *DATA, "--scorer", scorer, "--out", "s.npz")
+    prunebench("drd", "explain", *DATA, "--scores", "s.npz", "--examples", "1")
+    (tmp_path / "model2").rename(tmp_path / "gone")
+    (tmp_path / "model3").rename(tmp_path / "model2")
+    with pytest.raises(UserError, match="was scored with another model than model2 is now"):
+        prunebench("drd", "explain", *DATA, "--scores", "s.npz", "--examples", "1")
+
+
+def test_explain_trains_nothing(prunebench, tmp_path):
+    prunebench("score", *DATA, "--scorer", SMALL, "--out", "s.npz")
+    for options, told in ((("--store", "other"), "--store other"), (("--threads", "2"), "--threads 2")):
+        with pytest.raises(UserError, match="explain trains none") as refused:
+            prunebench("drd", "explain", *DATA, "--scores", "s.npz", *options)
+        assert told in str(refused.value) and "prunebench drd pretrain" in str(refused.value)
+    assert not list((tmp_path / "other").rglob("*.safetensors"))
+    with pytest.raises(UserError, match=r"is a folder: give --out the name of a figure in it"):
+        prunebench("drd", "explain", *DATA, "--scores", "s.npz", "--out", ".")
+
+
+def test_pretrain_repeats_the_options_that_were_given(prunebench):
+    given = ("--store", "my runs", "--label-noise", "sym:0.1", "--image-size", 8)
+    told = prunebench("drd", "pretrain", *DATA, *given, "--dit", "nano", "--steps", 2, "--out", "model")
+    line = next(line for line in told.splitlines() if line.startswith("use it: "))
+    assert "--image-size 8 --label-noise sym:0.1 --store 'my runs'" in line
+    assert "--data-root" not in line and "--corrupt" not in line
+
+
+def test_the_curves_are_written_before_the_table_is_told(prunebench, tmp_path, monkeypatch):
+    from prunebench_drd import commands
+
+    def closed(*given):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(commands, "show_steps", closed)
+    with contextlib.suppress(BrokenPipeError):
+        prunebench("drd", "timesteps", *DATA, "--scorer", SMALL, "--out", "curves.png")
+    assert (tmp_path / "curves.png").is_file()

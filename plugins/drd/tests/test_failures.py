@@ -80,7 +80,7 @@ def test_noise_of_a_wrong_shape_is_told_with_both(world, squares, given, timeste
         ("decode", lambda x: x[..., :4, :4], ("decodes to (12, 3, 4, 4)", "(12, 3, 6, 6)")),
         ("decode", lambda x: 2 * x - 1, ("outside of [0, 1]", "clamp it in decode()")),
         ("decode", lambda x: x * 255, ("outside of [0, 1]",)),
-        ("decode", lambda x: x * float("nan"), ("decodes picture 0 outside of [0, 1]",)),
+        ("decode", lambda x: x * float("nan"), ("decodes picture 0 in the order of work", "outside of [0, 1]")),
     ],
 )
 def test_encoders_and_decoders_that_return_something_else(world, squares, given, member, cut, parts):
@@ -113,7 +113,10 @@ def test_noise_that_is_not_finite_is_told_with_picture_and_step_and_what_stands_
 
     inputs["blocks"] = blocks
     text = told(lambda: drd(**inputs, **QUICK, timestep=9))
-    assert f"NaN or infinite noise for picture 8 at DDIM step {step}" in text
+    assert (
+        "NaN or infinite noise for picture 8 in the order of work (class 'class 2', model broken_world:factory)" in text
+    )
+    assert f"at DDIM step {step}; give another model=" in text
     assert [rows for rows, _ in kept] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert all(bool(torch.isfinite(values).all()) for _, values in kept)
 

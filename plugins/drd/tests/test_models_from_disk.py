@@ -372,7 +372,7 @@ def test_automatic_choices_depend_on_the_data_set_alone():
 
 def test_missing_trunk_weights_say_which_file_where_and_the_way_out(monkeypatch, tmp_path, given):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    inputs = given(np.zeros((3, 3, 8, 8), dtype=np.uint8), [0, 0, 1])
+    inputs = given(np.zeros((3, 3, 32, 32), dtype=np.uint8), [0, 0, 1])
     inputs["stored"] = lambda *args: pytest.fail("nothing is trained first")
     for name, file in TRUNKS.items():
         with pytest.raises(UserError) as error:

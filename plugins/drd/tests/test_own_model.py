@@ -115,6 +115,17 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path, digits, steps):
     assert cards[0]["loss"] == cards[1]["loss"] and cards[0]["classes"] == ["0", "1", "2"]
 
 
+def test_the_card_counts_the_seconds_of_all_sittings(tmp_path, digits):
+    with pytest.raises(KeyboardInterrupt):
+        teach(tmp_path / "dit", digits, progress=killed_after(5), every=0)
+    training = Training(TINY, 1, 3, 0, CPU)
+    training.load(tmp_path / "dit" / CHECKPOINT)
+    assert training.seconds > 0
+    training.save(tmp_path / "dit" / CHECKPOINT, seconds=1000.0)
+    teach(tmp_path / "dit", digits)
+    assert json.loads((tmp_path / "dit" / "card.json").read_text())["seconds"] > 1000
+
+
 def test_labels_are_dropped_to_the_null_class():
     seen = {}
     training = Training(Recipe(**{**TINY.spec(), "label_dropout": 0.5}), 1, 3, 3, CPU)
