@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prunebench_baselines import coverage, grand
 from prunebench_baselines.craig import craig, medoids
+from prunebench_baselines.geometry import unit_rows
 from prunebench_baselines.gradmatch import completed, gradmatch, matching_pursuit, not_negative
 from prunebench_baselines.last_layer import Gradients, errors_of
 from scipy.optimize import nnls
@@ -22,6 +23,7 @@ from prunebench.models import build
 from prunebench.registry import collect
 from prunebench.scoring import score
 from prunebench.selecting import select
+from prunebench.statistics import statistic
 from prunebench.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -98,6 +100,20 @@ def test_grand_of_all_parameters_is_data_diets(data_diet, chunk):
     for network, theirs in ((linear, "linear_grand"), (perceptron, "mlp_grand")):
         found = grand.gradient_norms(network, data_diet["inputs"], data_diet["labels"], chunk)
         torch.testing.assert_close(found, data_diet[theirs].double(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.proves("el2n", "golden")
+def test_el2n_of_a_model_is_data_diets(data_diet):
+    perceptron = Perceptron(*(data_diet[f"mlp_{name}"] for name in ("W1", "b1", "W2", "b2")))
+    linear = Head(data_diet["linear_W"], data_diet["linear_b"])
+    for network, theirs in ((linear, "linear"), (perceptron, "mlp")):
+        logits, labels = network(data_diet["inputs"]).detach(), data_diet["labels"]
+        found = statistic("el2n")(logits, labels)
+        torch.testing.assert_close(found, data_diet[f"{theirs}_el2n"], rtol=1e-5, atol=1e-6)
+        p = statistic("true_probability")(logits, labels)
+        torch.testing.assert_close(2 * (1 - p), data_diet[f"{theirs}_el1n"], rtol=1e-5, atol=1e-6)
+        margin = -statistic("probability_margin")(logits, labels)
+        torch.testing.assert_close(margin, data_diet[f"{theirs}_max_margin"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.proves("grand", "closed form")
@@ -206,6 +222,12 @@ def test_factored_gradients_are_deepcores_written_out(deepcore):
 
 
 # CRAIG
+
+
+@pytest.mark.proves("facility_location", "golden")
+def test_similarity_of_gradients_is_deepcores(deepcore):
+    gradients = unit_rows(deepcore["lastlayer_gradients"])
+    torch.testing.assert_close(((1 + gradients @ gradients.T) / 2).float(), deepcore["cossim"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.proves("craig", "golden")
