@@ -75,9 +75,7 @@ def elfs(
         UserError: an option is none of the above or out of range, or the embeddings are not finite.
     """
     clusters = len(classes) if clusters is None else clusters
-    _check(clusters, heads, nearest, candidates, epochs, beta, rate)
-    if len(seeds) <= clusters:
-        raise UserError(f"{clusters} clusters of {len(seeds)} examples: elfs needs more examples than clusters")
+    _check(len(seeds), clusters, heads, nearest, candidates, epochs, beta, rate)
     e, order = by_seed(embeddings(encoder).to(device), seeds)
     details: dict[str, Any] = {"clusters": clusters}
     if heads == "kmeans":
@@ -94,7 +92,9 @@ def elfs(
     return Scored(accumulated_margin(margins[None]), details)
 
 
-def _check(clusters: int, heads: str, nearest: int, candidates: int, epochs: int, beta: float, rate: float) -> None:
+def _check(
+    examples: int, clusters: int, heads: str, nearest: int, candidates: int, epochs: int, beta: float, rate: float
+) -> None:
     if heads not in ("temi", "kmeans"):
         raise UserError(f"heads must be 'temi' or 'kmeans', got {heads!r}")
     if clusters < 2:
@@ -104,6 +104,8 @@ def _check(clusters: int, heads: str, nearest: int, candidates: int, epochs: int
             f"nearest, candidates and epochs must be at least 1, beta and rate above 0, "
             f"got {nearest}, {candidates}, {epochs}, {beta} and {rate}"
         )
+    if examples <= clusters:
+        raise UserError(f"{clusters} clusters of {examples} examples: elfs needs more examples than clusters")
 
 
 def temi_labels(

@@ -72,13 +72,7 @@ def last_layer_gradients(
 ) -> tuple[Gradients, Tensor, Tensor]:
     """Gradients at the end of the reference training, in ascending order of seed, the labels so too, and that order.
 
-    Args:
-        images: N pictures.
-        labels: (N,) int64.
-        features: called for the (N, D) penultimate features of the reference network.
-        network: called for that network.
-        seeds: (N,) int64.
-        device: where the network is asked.
+    All is as the harness gives it to a selector: N pictures, and functions for the (N, D) features and the network.
 
     Returns:
         Gradients of N examples, float32; (N,) int64 labels; (N,) int64 where each stood. The last two on the CPU.

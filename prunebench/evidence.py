@@ -30,7 +30,7 @@ from .option_files import named_files
 from .pictures import Pictures
 from .reference import Reference, scoring_run
 from .seeds import example_seeds, generator_for, held_out, seed_for
-from .types import Images
+from .types import Images, details_at
 from .watching import Watched, watched
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ class Evidence:
             return self._restricted(value).copy()
         if isinstance(value, Mapping):  # the scorer's details; those per example go with the examples
             n = len(self.values.get("hardness", ()))
-            per_example = {k for k, v in value.items() if isinstance(v, np.ndarray) and v.ndim and len(v) == n}
-            return {k: self._restricted(v).copy() if k in per_example else v for k, v in value.items()}
+            return details_at(np.arange(n) if self.rows is None else self.rows, value, n)
         return value
 
     def _restricted(self, array: Any) -> Any:

@@ -130,7 +130,7 @@ class Reference:
         if self.watched:
             raise UserError("a training of 0 epochs presents no example, so nothing can be watched: leave out watch")
         h = self.harness
-        self._publish(initialised(h.reference, len(h.dataset.classes), h.dataset.image_size, self.seed))
+        self._publish(initialised(h.reference, self.outputs, h.dataset.image_size, self.seed))
         told = {"seconds": 0.0, "forward": 0, "backward": 0, "steps": 0, "train_loss": None}
         return h.store.put("evidence", self.identity("training"), told, provenance=h.provenance())
 

@@ -110,6 +110,14 @@ class Dataset:
         return self.train.images.size
 
 
+def details_at(places: np.ndarray, details: Mapping[str, Any], examples: int) -> dict[str, Any]:
+    """Of arrays with a row for each of ``examples``, copies of the rows at ``places``; everything else as it is."""
+    return {
+        name: value[places] if isinstance(value, np.ndarray) and value.ndim and len(value) == examples else value
+        for name, value in details.items()
+    }
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a step took, metered by the harness, never by the method."""
@@ -165,13 +173,9 @@ class Scores:
 
     def take(self, places: np.ndarray) -> Scores:
         """Those of the examples at ``places`` (n,), in that order, with their keys and their details per example."""
-        per_example = {
-            name: value[places]
-            for name, value in self.details.items()
-            if isinstance(value, np.ndarray) and value.ndim and len(value) == len(self)
-        }
         keys = None if self.keys is None else tuple(self.keys[i] for i in places)
-        return replace(self, values=self.values[places], keys=keys, details={**self.details, **per_example})
+        details = details_at(places, self.details, len(self))
+        return replace(self, values=self.values[places], keys=keys, details=details)
 
 
 @dataclass(frozen=True, eq=False)

@@ -616,6 +616,8 @@ def test_an_observed_training_of_no_epochs_is_the_network_as_initialised(tmp_pat
             observe(epochs=0, watch="loss")
         one, other = (observe(epochs=0, seed=s).network()(images.pixels(range(60))) for s in (0, 1))
         assert not torch.equal(one, other)
+        clusters = observe(torch.arange(60) % 7, epochs=0).network()(images.pixels(range(60)))
+        assert clusters.shape == (60, 7)  # of 4 classes
         return one[:, 0]
 
     assert scored(Store(tmp_path), fn).cost.backward == 0

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..seeds import seed_for
-from ..types import Dataset, Split
+from ..types import Dataset, Split, details_at
 from .corruption import NoisyImages
 from .noisy_labels import drawn, from_file
 
@@ -76,10 +76,9 @@ def imbalanced(dataset: Dataset, ratio: float) -> Dataset:
 
 def _taken(dataset: Dataset, rows: np.ndarray) -> Dataset:
     """Some examples of the training split, with what the details say of them."""
-    split, n = dataset.train, len(dataset.train)
+    split = dataset.train
     train = Split(split.images.take(rows), split.labels[rows], tuple(split.keys[i] for i in rows))
-    details = {k: v[rows] if isinstance(v, np.ndarray) and len(v) == n else v for k, v in dataset.details.items()}
-    return replace(dataset, train=train, details=details)
+    return replace(dataset, train=train, details=details_at(rows, dataset.details, len(split)))
 
 
 def corrupted(dataset: Dataset, share: float, sigma: float) -> Dataset:

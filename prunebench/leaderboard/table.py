@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from ..types import TrialResult
@@ -53,7 +54,7 @@ class Row:
     def by_seed(self) -> dict[int, float]:
         return {t.seed: t.accuracy for t in self.trials}
 
-    @property
+    @cached_property
     def measures(self) -> dict[str, float]:
         """What else the trials tell, mean over them; only what every one of them tells."""
         told = [measured(t) for t in self.trials]

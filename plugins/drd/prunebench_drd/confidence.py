@@ -86,21 +86,14 @@ def classifier_confidence(
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, levels = opened(task, model, dit, dit_steps, spacing)
     refuse_unconditional(chosen.denoiser, "ib")
-    plan = Plan(spacing, samples, noises, reduction, rivals, search)
-    steps, found = steps_of(task, chosen, levels, timestep, plan)
+    steps, found = steps_of(task, chosen, levels, timestep, Plan(spacing, samples, noises, reduction, rivals, search))
     among, probed = rivals_by_class(task, chosen, levels[steps], reduction, rivals)
-    fresh = range(noises, noises + draws)  # none of them used in the search
-    values = of_all(task, chosen, blocks, levels[steps], among, fresh, reduction)
-    found |= {
-        "model": chosen.name,
-        "picture_size": chosen.size,
-        "draws": draws,
-        "levels": levels[steps].numpy(),
-        "rivals": len(among[0]) - 1,
-        "rivals_drawn": len(among[0]) < len(classes),
-        "saturated": float((values == 0).double().mean()),
-        "evaluations": found["search_evaluations"] + probed + len(values) * len(among[0]) * draws,
-    }
+    values = of_all(task, chosen, blocks, levels[steps], among, range(noises, noises + draws), reduction)
+    asked = len(among[0])  # classes in a softmax
+    found |= {"model": chosen.name, "picture_size": chosen.size, "draws": draws, "levels": levels[steps].numpy()}
+    found |= {"rivals": asked - 1, "rivals_drawn": asked < len(classes)}
+    found["saturated"] = float((values == 0).double().mean())
+    found["evaluations"] = found["search_evaluations"] + probed + len(values) * asked * draws
     return Scored(values, found)
 
 

@@ -22,15 +22,13 @@ from torch import Tensor
 
 from prunebench import Scored
 
-from .agreement import warn_if_unsteady
 from .dit import recipe_for
 from .imagenet import are_wnids
 from .measure import Deviations
-from .models import refuse_unconditional, resolve_model
+from .models import resolve_model
 from .opening import opened
 from .options import check, check_classes
 from .perceptual import load_perceptual, require_size, require_trunk, resolve_perceptual
-from .reconstruct import evaluations
 from .task import Task
 from .timesteps import Plan, steps_of
 
@@ -90,22 +88,30 @@ def drd(
     """
     check("drd", timestep, samples, noises, draws, reduction, rivals, search, target)
     check_classes("drd", timestep, len(classes))
-    metric = resolve_perceptual(perceptual, images.size)
-    if resolve_model(model, are_wnids(classes), images.size) == "own":
-        require_size(metric, recipe_for(images.size, dit, dit_steps).pixels)
-    require_trunk(metric)  # like the lines around: what is wrong with an option is told before anything trains
+    metric = usable_metric(perceptual, images, classes, model, dit, dit_steps)
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, levels = opened(task, model, dit, dit_steps, spacing)
     require_size(metric, chosen.size)
-    refuse_unconditional(chosen.denoiser, timestep)
     plan = Plan(spacing, samples, noises, reduction, rivals, search)
     steps, found = steps_of(task, chosen, levels, timestep, plan)
     repeats = (1 if chosen.latent else 8) if draws == "auto" else int(draws)
     features = load_perceptual(metric, network, task.device, images.size)
-    measure = Deviations(task, chosen, steps, levels, features, target)
-    values = measure.all(repeats, blocks)
-    agreement, spent = measure.reliability(repeats)
-    warn_if_unsteady("drd", agreement, repeats, "draw", "more draws")
-    found["evaluations"] = found["search_evaluations"] + evaluations(steps[task.labels], repeats) + spent
+    values, agreement, spent = Deviations(task, chosen, steps, levels, features, target).scored(repeats, blocks)
+    found["evaluations"] = found["search_evaluations"] + spent
     resolved = {"model": chosen.name, "perceptual": metric, "draws": repeats, "picture_size": chosen.size}
     return Scored(values, {**resolved, "model_digest": chosen.digest(), "seed": str(task.seed), **found, **agreement})
+
+
+def usable_metric(
+    perceptual: str, images: Any, classes: tuple[str, ...], model: str, dit: str, dit_steps: int | str
+) -> str:
+    """The perceptual distance meant; what is wrong with it is told before anything trains.
+
+    Raises:
+        UserError: no such distance, weights that are not on this machine, or pictures too small for it.
+    """
+    metric = resolve_perceptual(perceptual, images.size)
+    if resolve_model(model, are_wnids(classes), images.size) == "own":
+        require_size(metric, recipe_for(images.size, dit, dit_steps).pixels)
+    require_trunk(metric)
+    return metric

@@ -91,10 +91,6 @@ def elbo(
     check_counts("elbo", levels=levels, noises=noises)
     task = Task.of(images, labels, classes, seeds, stored, generator, device, progress)
     chosen, _ = opened(task, model, dit, dit_steps)
-    if levels >= len(chosen.denoiser.abar):
-        raise UserError(
-            f"elbo: levels must be at most the {len(chosen.denoiser.abar) - 1} of the model {chosen.name}, got {levels}"
-        )
     bound = Bound.of(task, chosen, levels, noises)
     order = torch.arange(len(task.labels))
 
@@ -173,10 +169,14 @@ class Bound:
         """Draw the levels from the seed of the task, and fit the controls on the `PILOT` smallest example seeds.
 
         Raises:
-            UserError: the schedule gives no finite bound.
+            UserError: more strata than levels, or the schedule gives no finite bound.
             ValueError: the denoiser returned something that is not finite.
         """
         abar = chosen.denoiser.abar.cpu().double()
+        if strata >= len(abar):
+            raise UserError(
+                f"elbo: levels must be at most the {len(abar) - 1} of the model {chosen.name}, got {strata}"
+            )
         q = proposal(abar)
         levels = stratified_levels(q, strata, generator_for("elbo levels", task.seed))
         weights = error_weights(abar)[levels - 1] / (strata * q[levels - 1])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prunebench import noise
 
-from .agreement import reliability
+from .agreement import reliability, warn_if_unsteady
 from .batching import network_rows
 from .denoisers import FINITE
 from .equations import deviation
@@ -121,6 +121,13 @@ class Deviations:
         return in_blocks(
             *(self.task, blocks, lambda own: self.of(own, draws).mean(dim=0), order, rows, "rebuilding every picture")
         )
+
+    def scored(self, draws: int, blocks: Callable[..., Tensor]) -> tuple[Tensor, dict[str, float], int]:
+        """`all`, `reliability`, a warning where that is low, and the evaluations of both."""
+        values = self.all(draws, blocks)
+        told, spent = self.reliability(draws)
+        warn_if_unsteady("drd", told, draws, "draw", "more draws")
+        return values, told, evaluations(self.steps[self.task.labels], draws) + spent
 
     def reliability(self, draws: int) -> tuple[dict[str, float], int]:
         """How well the draws agree, on up to 20 pictures of each class, and the evaluations it took."""

@@ -16,7 +16,7 @@ from prunebench import noise
 
 from . import search
 from .batching import network_rows
-from .models import Chosen
+from .models import Chosen, refuse_unconditional
 from .rivals import PROBES, class_distances, rival_count, rivals_of
 from .schedule import candidates, in_window, snr
 from .task import Task
@@ -41,11 +41,10 @@ def steps_of(
     task: Task, chosen: Chosen, levels: Tensor, timestep: int | str, plan: Plan
 ) -> tuple[Tensor, dict[str, Any]]:
     """t* (C,) int64 and details of how: ``ib`` searches, a DDIM step is taken for every class."""
-    return (
-        searched_steps(task, chosen, levels, plan)
-        if timestep == "ib"
-        else fixed_steps(int(timestep), len(task.classes))
-    )
+    if timestep != "ib":
+        return fixed_steps(int(timestep), len(task.classes))
+    refuse_unconditional(chosen.denoiser, timestep)
+    return searched_steps(task, chosen, levels, plan)
 
 
 def fixed_steps(step: int, classes: int) -> tuple[Tensor, dict[str, Any]]:
