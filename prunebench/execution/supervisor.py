@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
 
 from .tasks import Backend, Outcome, Task
 
@@ -25,45 +26,75 @@ def supervise(
         timeout: seconds that a task may take, by a clock that nobody can set.
 
     A task whose needs failed is not started: it ends as they did. What a task needs that is no task here stands.
+
+    Raises:
+        ValueError: tasks need each other in a circle.
     """
-    waiting = {task.key: task for task in tasks}
-    under_way: dict[str, Task] = {}
+    queue = Queue(tasks)
     started: dict[str, float] = {}
-    tries: dict[str, int] = {}
-    ended: dict[str, Outcome] = {}
-
-    def end(task: Task, outcome: Outcome) -> Iterator[tuple[Task, Outcome]]:
-        ended[task.key] = outcome
-        yield task, outcome
-        if not outcome.done:
-            for other in [t for t in waiting.values() if task.key in t.needs]:
-                del waiting[other.key]
-                yield from end(other, outcome)
-
-    def ready() -> Task | None:
-        unmet = waiting.keys() | under_way.keys()
-        return next((task for task in waiting.values() if unmet.isdisjoint(task.needs)), None)
-
+    deaths: dict[str, int] = {}
     try:
-        while waiting or under_way:
-            while backend.slots() and (task := ready()) is not None:
-                under_way[task.key] = waiting.pop(task.key)
+        while queue.waiting or started:
+            while backend.slots() and (task := queue.next()) is not None:
                 started[task.key] = time.monotonic()
                 backend.start(task)
-            if not under_way:
-                raise ValueError(f"tasks need each other in a circle: {', '.join(t.name for t in waiting.values())}")
+            if not started:
+                raise ValueError(f"tasks need each other in a circle: {', '.join(sorted(queue.waiting))}")
             for key, outcome in backend.poll(POLL):
-                task = under_way.pop(key)
+                del started[key]
+                task = queue.tasks[key]
                 if outcome.done and not stands(task, outcome):
-                    outcome = Outcome("died", f"{task.name}: its process said that it was done and left no record")
-                tries[key] = tries.get(key, 0) + 1
-                if outcome.kind == "died" and tries[key] < ATTEMPTS:
-                    waiting = {key: task, **waiting}
-                    continue
-                yield from end(task, outcome)
-            for key in [k for k in under_way if timeout and time.monotonic() - started[k] > timeout]:
+                    outcome = Outcome("died", "its process said that it was done and left no sound record")
+                deaths[key] = deaths.get(key, 0) + (outcome.kind == "died")
+                if outcome.kind == "died" and deaths[key] < ATTEMPTS:
+                    queue.again(task)
+                else:
+                    yield from queue.end(task, outcome)
+            for key in [k for k, since in started.items() if timeout and time.monotonic() - since > timeout]:
                 backend.kill(key)
-                told = f"took longer than the {timeout:g} s that --timeout allows; what it had stored is kept"
-                yield from end(under_way.pop(key), Outcome("timeout", told))
+                del started[key]
+                told = f"took longer than the {timeout:g} s that --timeout allows; what it has stored is kept"
+                yield from queue.end(queue.tasks[key], Outcome("timeout", told))
     finally:
         backend.close()
+
+
+class Queue:
+    """Tasks in their order, each ready when nothing it needs is left."""
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = {task.key: task for task in tasks}
+        self.place = {key: place for place, key in enumerate(self.tasks)}
+        self.unmet = {key: {n for n in task.needs if n in self.tasks} for key, task in self.tasks.items()}
+        self.dependents: dict[str, list[str]] = {}
+        for key, needs in self.unmet.items():
+            for need in needs:
+                self.dependents.setdefault(need, []).append(key)
+        self.waiting = set(self.tasks)
+        self.ready = [(self.place[key], key) for key, needs in self.unmet.items() if not needs]
+        heapify(self.ready)
+
+    def next(self) -> Task | None:
+        """The first task that is ready, no longer waiting; None where there is none."""
+        while self.ready:
+            _, key = heappop(self.ready)
+            if key in self.waiting:
+                self.waiting.discard(key)
+                return self.tasks[key]
+        return None
+
+    def again(self, task: Task) -> None:
+        self.waiting.add(task.key)
+        heappush(self.ready, (self.place[task.key], task.key))
+
+    def end(self, task: Task, outcome: Outcome) -> Iterator[tuple[Task, Outcome]]:
+        """The task's outcome, and of a failure that of all that needed it."""
+        yield task, outcome
+        for key in self.dependents.get(task.key, ()):
+            if outcome.done:
+                self.unmet[key].discard(task.key)
+                if not self.unmet[key]:
+                    heappush(self.ready, (self.place[key], key))
+            elif key in self.waiting:
+                self.waiting.discard(key)
+                yield from self.end(self.tasks[key], outcome)
