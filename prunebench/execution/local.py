@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -144,6 +145,7 @@ def work(setting: Any, pipe: Connection, device: str | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(2, 1)  # what a plugin prints is no part of the run's own output
+    sys.stdout = sys.stderr
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     while True:
