@@ -73,13 +73,14 @@ def run(plan: Plan, workers: Workers | None = None, *, harness: Harness | None =
         StoreError: the store cannot be written.
     """
     harness = harness or open_harness(plan)
-    missing = list[Cell]()
+    missing, noted = list[Cell](), harness.store.failed()
     for cell in cells(plan, harness):
         result = standing_trial(harness, plan, cell)
         if result is None:
             missing.append(cell)
         else:
-            harness.store.forget_failure(cell_id(harness, plan, cell))
+            if noted and (failed := cell_id(harness, plan, cell)) in noted:
+                harness.store.forget_failure(failed)
             yield result
     if missing:
         yield from _computed(harness, plan, missing, workers or Workers())

@@ -286,6 +286,10 @@ class Store:
     def forget_failure(self, id: str) -> None:
         self._card("failures", id).unlink(missing_ok=True)
 
+    def failed(self) -> set[str]:
+        """Ids of the cells that a failure is noted of."""
+        return {path.stem for path in (self.root / "failures").glob("*.json")}
+
     def failures(self) -> list[dict[str, Any]]:
         """What `note_failure` noted and nothing has mended since."""
         found = []
