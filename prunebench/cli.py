@@ -303,6 +303,7 @@ def _terminate(signum: int, frame: Any) -> None:
 
 
 def _leave(text: str, code: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts twice is not answered twice
     print(text, file=sys.stderr, flush=True)
     sys.exit(code)
 

@@ -107,8 +107,8 @@ def test_a_circle_is_said_and_a_need_that_is_no_task_stands():
 def test_only_a_death_is_tried_again_and_once():
     died, raised, done = Outcome("died", "gone"), Outcome("raised", "no"), Outcome("done")
     backend = Scripted({"once": [died, done], "twice": [died, died, done], "raised": [raised, done]})
-    ended = {t.key: o for t, o in supervise([Task(key, "") for key in ("once", "twice", "raised")], backend)}
-    assert ended == {"once": done, "twice": died, "raised": raised}
+    ended = {t.key: o for t, o in supervise([Task(key, "", name=key) for key in ("once", "twice", "raised")], backend)}
+    assert ended == {"once": done, "twice": Outcome("died", "twice: gone, 2 times"), "raised": raised}
     assert backend.started == ["once", "once", "twice", "twice", "raised"]
 
 

@@ -14,9 +14,13 @@ import pytest
 
 import prunebench as pb
 from prunebench import UserError
+from prunebench.errors import CellError
 from prunebench.execution.graph import graph
+from prunebench.execution.steps import Opened
+from prunebench.execution.tasks import perform
 from prunebench.plans import Plan, cells, open_harness, pairs
 from prunebench.running import Workers
+from prunebench.store import Store
 
 PLAN = Plan(
     scorers=("aum",),
@@ -85,9 +89,47 @@ def test_a_run_resumes_and_repeats_bit_for_bit(tmp_path):
 
 
 def test_worker_processes_give_the_same_records(tmp_path):
-    here = list(pb.run(replace(PLAN, store=str(tmp_path / "here"))))
-    plan = replace(PLAN, store=str(tmp_path / "workers"))
-    assert plain(pb.run(plan, Workers("local", jobs=2))) == plain(here)
+    """Scores that were computed in shards, by several processes, are the same to the last bit."""
+    stores = {"here": Workers(), "workers": Workers("local", jobs=2)}
+    found, scores = {}, {}
+    for name, workers in stores.items():
+        plan = replace(PLAN, scorers=("aum", "grand(epoch=1, runs=1)"), seeds=1, store=str(tmp_path / name))
+        found[name] = plain(pb.run(plan, workers))
+        records = Store(tmp_path / name).records("scores")
+        scores[name] = {record.id: record.arrays["values"].tobytes() for record in records}
+    assert found["workers"] == found["here"] and len(found["here"]) == 5
+    assert scores["workers"] == scores["here"] and len(scores["here"]) == 2
+
+
+def test_one_training_records_what_all_scorers_watch(tmp_path):
+    """TDDS watches a statistic of its own; the training that AUM shares with it is run once."""
+    plan = replace(PLAN, scorers=("aum", "tdds"), reference_epochs=3, seeds=1, store=str(tmp_path))
+    harness = open_harness(plan)
+    tasks = [task for task, _ in graph(harness, plan, cells(plan, harness)).values()]
+    (train,) = [task for task in tasks if task.args["step"] == "train"]
+    assert perform(Opened(plan, harness), train).done
+    before = {record.id for record in harness.store.records("evidence")}
+    for task in tasks:
+        if task.args["step"] == "score":
+            assert perform(Opened(plan, harness), task).done
+    assert {record.id for record in harness.store.records("evidence")} == before
+
+
+@pytest.mark.parametrize("workers", [Workers(), Workers("local", jobs=2)], ids=["here", "workers"])
+def test_scores_that_fail_cost_their_cells_and_no_others(tmp_path, workers):
+    plan = replace(PLAN, scorers=("aum", "zcore(encoder='missing')"), seeds=1, store=str(tmp_path))
+    found = [r.scorer for r in pb.run(plan, workers)]
+    assert len(found) == 4 and found.count("prunebench/aum()") == 1
+    (noted,) = open_harness(plan).store.failures()
+    assert noted["scorer"].startswith("zcore") and noted["kind"] == "raised" and "'missing'" in noted["error"]
+    with pytest.raises(CellError, match="missing"):
+        list(pb.run(replace(plan, fail_fast=True), workers))
+
+
+def test_workers_are_asked_for_what_they_can_do():
+    for wrong in ({"executor": "slurm"}, {"jobs": 2}, {"timeout": 5.0}):
+        with pytest.raises(UserError, match="executor"):
+            Workers(**wrong)
 
 
 def test_shards_together_are_the_whole(tmp_path):

@@ -71,7 +71,9 @@ def _scoring(harness: Harness, plan: Plan, scorer: str, score_seed: int, parts: 
             yield shard
             needs.append(shard.key)
             first = first if part else (*first, shard.key)
-    yield _task(harness, plan, "score", args, tuple(needs), f"score {method.label}")
+    plugin = method.entry.plugin
+    name = f"score {method.label} ({plugin.distribution} {plugin.version})"
+    yield _task(harness, plan, "score", args, tuple(needs), name)
 
 
 def _task(harness: Harness, plan: Plan, step: str, args: dict[str, Any], needs: tuple[str, ...], name: str) -> Task:

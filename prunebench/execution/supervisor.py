@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from .tasks import Backend, Outcome, Task
@@ -48,13 +49,18 @@ def supervise(
                 deaths[key] = deaths.get(key, 0) + (outcome.kind == "died")
                 if outcome.kind == "died" and deaths[key] < ATTEMPTS:
                     queue.again(task)
-                else:
-                    yield from queue.end(task, outcome)
+                    continue
+                if outcome.kind == "died":
+                    outcome = replace(outcome, told=f"{task.name}: {outcome.told}, {ATTEMPTS} times")
+                yield from queue.end(task, outcome)
             for key in [k for k, since in started.items() if timeout and time.monotonic() - since > timeout]:
                 backend.kill(key)
                 del started[key]
-                told = f"took longer than the {timeout:g} s that --timeout allows; what it has stored is kept"
-                yield from queue.end(queue.tasks[key], Outcome("timeout", told))
+                task = queue.tasks[key]
+                told = (
+                    f"{task.name} took longer than the {timeout:g} s of --timeout; what it has stored is kept"
+                )
+                yield from queue.end(task, Outcome("timeout", told))
     finally:
         backend.close()
 
