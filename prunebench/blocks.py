@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .account import Account
 from .harness import hash_array
 from .store import Store
 
@@ -25,11 +26,15 @@ class Blocks:
     """Call it with ``compute(indices (rows,)) -> (rows,)``; it returns (N,) float64.
 
     The blocks are cut from ``order`` (default: the canonical order), the last one padded by repeating its last index,
-    so that every block is computed at one size and gives the same numbers on any machine of a kind.
+    so that every block is computed at one size and gives the same numbers on any machine of a kind. Each block's record
+    tells what it cost, and that is charged whoever computed it and when: an interrupted or a sharded scoring has the
+    cost of an undisturbed one.
     """
 
-    def __init__(self, store: Store, identity: Mapping[str, Any], n: int, shard: tuple[int, int] | None) -> None:
-        self.store, self.identity, self.n, self.shard = store, identity, n, shard
+    def __init__(
+        self, store: Store, identity: Mapping[str, Any], n: int, shard: tuple[int, int] | None, account: Account
+    ) -> None:
+        self.store, self.identity, self.n, self.shard, self.account = store, identity, n, shard, account
         self.calls = 0
 
     def __call__(self, compute: Callable[[Tensor], Any], order: Any = None, rows: int = 64) -> Tensor:
@@ -53,13 +58,16 @@ class Blocks:
         record = self.store.get("evidence", identity)
         if record is None:
             padded = np.concatenate([block, np.full(rows - len(block), block[-1])])
-            found = np.asarray(torch.as_tensor(compute(torch.from_numpy(padded))).detach().cpu(), dtype=np.float64)
+            with self.account.making() as made:
+                computed = torch.as_tensor(compute(torch.from_numpy(padded)))
+                found = np.asarray(computed.detach().cpu(), dtype=np.float64)
             if found.shape != (rows,):
                 raise ValueError(f"a block of {rows} indices gave {found.shape} values, ({rows},) are expected")
             if not np.isfinite(found).all():
                 bad = int(padded[np.flatnonzero(~np.isfinite(found))[0]])
                 raise ValueError(f"the value of example {bad} is not finite")
-            record = self.store.put("evidence", identity, {}, arrays={"values": found[: len(block)]})
+            record = self.store.put("evidence", identity, made.told(), arrays={"values": found[: len(block)]})
+        self.account.charge_made(record.id, record.result)
         return record.arrays["values"]
 
     def _gather(self, values: np.ndarray, whole: np.ndarray, named: dict, rows: int) -> None:
@@ -68,6 +76,7 @@ class Blocks:
             record = self.store.get("evidence", {**named, "block": number})
             if record is not None:
                 values[whole[number * rows : (number + 1) * rows]] = record.arrays["values"]
+                self.account.charge_made(record.id, record.result)
                 done += 1
         if done < total:
             raise ShardDone(done, total)

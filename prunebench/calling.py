@@ -33,7 +33,8 @@ def call(method: Method, evidence: Evidence) -> tuple[Any, float]:
     before = {name: _checksum(value) for name, value in given.items()}
     with global_rng():
         state = _rng_state()
-        found = _guarded(method, given)
+        with evidence.account.metered():
+            found = _guarded(method, given)
         drew = _rng_state() != state
     changed = [name for name, value in given.items() if _checksum(value) != before[name]]
     if changed:

@@ -227,7 +227,8 @@ class Evidence:
             hardness, label_free, cost = self.ask(self.harness, text, self.score_seed)
             if not label_free:
                 self.account.reach_labels(f"score({text!r})")
-            self.account.charge(f"score {text}", cost.alone_seconds, cost.forward, cost.backward)
+            spent = (cost.alone_seconds, cost.forward, cost.backward, cost.evaluations)
+            self.account.charge(f"score {text}", *spent)
             return torch.from_numpy(self._restricted(hardness).copy())
 
     def observe(
@@ -288,9 +289,15 @@ class Evidence:
             place = (entry.plugin.distribution, identity["data"], identity["rows"], name, self.score_seed)
             generator, make_own = generator_for(*place), make
             make = lambda folder: make_own(folder, generator)  # noqa: E731
-        with self.account.making():
-            record = self._h.store.make_folder(identity, make, self._h.provenance())
-        self.account.charge(record.id, float(record.result.get("seconds", 0.0)))
+
+        def metered(folder: Path) -> dict[str, Any]:
+            with self.account.making() as made:
+                make(folder)
+            return made.told()
+
+        with self.account.waiting():
+            record = self._h.store.make_folder(identity, metered, self._h.provenance())
+        self.account.charge_made(record.id, record.result)
         return record.folder
 
     def _worked_on(self) -> dict[str, Any]:
@@ -312,7 +319,7 @@ class Evidence:
             "reference": self._h.reference_conditions(),
             "seeds": [self.seed, self.score_seed],
         }
-        return Blocks(self._h.store, identity, self._n, self._h.shard)
+        return Blocks(self._h.store, identity, self._n, self._h.shard, self.account)
 
 
 def _way_out(name: str) -> str:

@@ -81,7 +81,7 @@ def _publish(
         "comparable": record.comparable,
         "label_free": label_free,
         "labels_reached_by": account.reached,
-        "cost": asdict(account.cost(seconds, int(numbers.get("evaluations", 0) or 0))),
+        "cost": asdict(account.cost(seconds)),
         "details": numbers,
         "per_example": [name for name, a in arrays.items() if a.ndim and len(a) == len(values)],
     }

@@ -238,7 +238,8 @@ class Store:
         """A folder in ``models/``, made by ``make(folder)`` where it does not stand.
 
         The folder that ``make`` works in survives a kill, so ``make`` can go on from its own checkpoints; it is
-        published when ``make`` returns. One process makes it, the others wait.
+        published when ``make`` returns; a dictionary that it returns goes into the record's result. One process makes
+        it, the others wait.
         """
         id = identify("models", identity)
         with self.lock(id):
@@ -251,8 +252,9 @@ class Store:
                     shutil.rmtree(final)
                 working.mkdir(exist_ok=True)
             started = time.perf_counter()
-            make(working)
+            told = make(working)
             result = {"seconds": time.perf_counter() - started}  # of the last sitting, where it was interrupted
+            result |= told if isinstance(told, dict) else {}
             with self._explained(final):
                 files = {}
                 for path in sorted(p for p in working.rglob("*") if p.is_file()):

@@ -11,6 +11,7 @@ import numpy as np
 
 from .errors import CellError
 from .harness import PROTOCOL, Harness, hash_array
+from .metering import Peak
 from .recipes import Recipe, recipe
 from .store import Record, identify
 from .types import Cost, Dataset, Scores, Selection, TrialResult
@@ -110,7 +111,7 @@ def _train(
     from .evaluation import accuracy, calibration_error, predict
     from .training import train
 
-    dataset, classes = harness.dataset, len(harness.dataset.classes)
+    peak, dataset, classes = Peak(str(harness.device)), harness.dataset, len(harness.dataset.classes)
     places = harness.place[selection.indices]
     ascending = np.argsort(places)
     trained = train(
@@ -137,6 +138,7 @@ def _train(
         forward=trained.forward + len(dataset.test),
         backward=trained.backward,
         device=str(harness.device),
+        **peak.read(),
     )
     kept = np.zeros(len(dataset.train), dtype=bool)
     kept[selection.indices] = True

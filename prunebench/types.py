@@ -126,9 +126,11 @@ class Cost:
     alone_seconds: float = 0.0  # what it would have cost with nothing shared and nothing stored
     forward: int = 0  # examples through a network, evaluation or training
     backward: int = 0  # examples through a backward pass
-    evaluations: int = 0  # network evaluations of the method's own model, as it reports them
-    peak_bytes: int = 0  # peak resident memory of the process (GPU: peak allocated)
+    evaluations: int = 0  # examples through networks that the method called itself, in its own time
+    peak_bytes: int = 0  # peak resident memory
     device: str = "cpu"
+    gpu_peak_bytes: int = 0  # peak allocated on the GPU in use
+    peak_of: str = "process"  # "step": the peaks are of this step; "process": of all the process did before, too
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """What a method may be given, what it is charged, and what it cannot do."""
 
 import random
+import time
 import types
 from pathlib import Path
 
@@ -81,11 +82,12 @@ def test_every_value_and_function_has_its_shape(tmp_path):
         assert list(progress([1, 2], 2, "x")) == [1, 2] and device.type == "cpu"
         values = blocks(lambda indices: indices.double() * 2, rows=7)
         assert torch.equal(values, torch.arange(n).double() * 2)
-        return Scored(values, {"note": "seen", "number": 1.5, "array": np.arange(3), "evaluations": 12})
+        return Scored(values, {"note": "seen", "number": 1.5, "array": np.arange(3), "evaluations": 12_000})
 
     found = scored(Store(tmp_path), fn, watch="logit_margin")
     assert found.details["note"] == "seen" and list(found.details["array"]) == [0, 1, 2]
-    assert found.cost.evaluations == 12 and found.cost.backward > 0 and found.label_free is False
+    assert found.cost.evaluations == 2 * 4  # two calls of `net` with four pictures, whatever the method says of itself
+    assert found.cost.backward > 0 and found.label_free is False
 
 
 def test_scores_come_back_in_the_order_of_the_data_set(shared_store):
@@ -99,8 +101,6 @@ def test_scores_come_back_in_the_order_of_the_data_set(shared_store):
 
 
 def test_what_is_stored_is_charged_to_everyone_and_what_is_shared_belongs_to_all_methods(tmp_path):
-    import time
-
     drawn = []
 
     def make(folder, generator):
@@ -427,6 +427,64 @@ def test_blocks_resume_and_shards_merge_bit_for_bit(tmp_path):
         with pytest.raises(ShardDone):
             scored(Store(tmp_path / "b"), fn, shard=(i, 3))
     assert np.array_equal(scored(Store(tmp_path / "b"), fn, shard=(2, 3)).values, whole.values)
+
+
+def test_blocks_of_another_sitting_or_shard_are_charged_like_those_of_this_one(tmp_path):
+    from prunebench.blocks import ShardDone
+
+    linear = torch.nn.Linear(2, 1)
+
+    def fn(blocks, score):
+        """0"""
+
+        def compute(indices):
+            time.sleep(0.03)
+            score("aum")  # a training that no later sitting asks for
+            return linear(torch.ones(len(indices), 2)).detach()[:, 0]
+
+        values = blocks(compute, rows=8)
+        if fn.interrupted:
+            raise KeyboardInterrupt
+        return values
+
+    fn.interrupted = False
+    whole = scored(Store(tmp_path / "whole"), fn)
+    assert whole.cost.evaluations == 8 * 8 and whole.cost.backward == 2 * 60
+    fn.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        scored(Store(tmp_path / "resumed"), fn)
+    fn.interrupted = False
+    resumed = scored(Store(tmp_path / "resumed"), fn)
+    for i in range(3):
+        with pytest.raises(ShardDone):
+            scored(Store(tmp_path / "shards"), fn, shard=(i, 4))
+    merged = scored(Store(tmp_path / "shards"), fn, shard=(3, 4))
+    for found in (resumed, merged):
+        assert found.cost.evaluations == whole.cost.evaluations and found.cost.backward == whole.cost.backward
+        assert found.cost.alone_seconds > 8 * 0.03 and found.label_free is whole.label_free is False
+    assert resumed.cost.seconds < 8 * 0.03
+
+
+def test_evaluations_of_what_a_method_makes_and_stores_are_charged_to_all_who_use_it(tmp_path):
+    linear = torch.nn.Linear(2, 1)
+
+    def make(folder, generator):
+        linear(torch.ones(30, 2))
+        (folder / "x.txt").write_text("made")
+
+    def first(seeds, stored):
+        """0"""
+        stored("thing", {}, make, shared=True)
+        linear(torch.ones(7, 2))
+        return torch.zeros(len(seeds))
+
+    def second(seeds, stored):
+        """0"""
+        return first(seeds, stored)
+
+    store = Store(tmp_path)
+    costs = [scored(store, first).cost, scored(store, second, name="second").cost]
+    assert [cost.evaluations for cost in costs] == [37, 37]
 
 
 # -- selectors --------------------------------------------------------------------------------------------------------

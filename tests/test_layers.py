@@ -27,6 +27,7 @@ LAYERS = [
     *(
         "display",
         "allocation",
+        "metering",
         "harness",
         "watching",
         "reference",
