@@ -97,4 +97,22 @@ train_options = options(
         help="Trials start from timm's weights, or from a file of them; a track of its own.",
     ),
 )
+execution_options = options(
+    click.option(
+        "--executor",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Worker processes of this machine, or a Ray cluster.",
+    ),
+    click.option(
+        "--ray-address",
+        default="local",
+        show_default=True,
+        metavar="HOST:PORT",
+        help="Which cluster, with --executor ray.",
+    ),
+    click.option("--jobs", type=int, help="Pieces of work side by side [default: one per GPU, or cores // threads]."),
+    click.option("--timeout", type=float, metavar="SECONDS", help="The longest that one piece of work may take."),
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")

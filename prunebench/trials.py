@@ -45,6 +45,18 @@ def train_steps(
     return whole if budget == "steps" else math.ceil(whole * examples / total)
 
 
+@dataclass(frozen=True)
+class Selected:
+    """What a trial's identity holds of the examples it trains on."""
+
+    id: str  # of the selection's record; of an index file the SHA-256 of its indices, and of its weights if any
+    examples: int  # k
+
+    @classmethod
+    def of(cls, selection: Selection) -> Selected:
+        return cls(selection.id or _content(selection), len(selection))
+
+
 def run_trial(
     harness: Harness, trial: Trial, selection: Selection, scores: Scores | None, score_seed: int
 ) -> TrialResult:
@@ -53,7 +65,7 @@ def run_trial(
     Raises:
         CellError: the training diverged.
     """
-    identity = trial_identity(harness, trial, selection)
+    identity = trial_identity(harness, trial, Selected.of(selection))
     record = harness.store.get("trials", identity)
     if record is None:
         with harness.store.lock(identify("trials", identity)):
@@ -62,20 +74,20 @@ def run_trial(
     return read_trial(record)
 
 
-def trial_identity(harness: Harness, trial: Trial, selection: Selection) -> dict[str, Any]:
-    """A selection counts by its record's id; an index file by the SHA-256 of its indices, and of its weights if any."""
+def trial_identity(harness: Harness, trial: Trial, selected: Selected) -> dict[str, Any]:
+    """Everything that can change the trained network, or the test."""
     from .models import canonical, weights_named  # timm: not for those who only read records
 
     return {
         **harness.conditions(),
         "data": harness.dataset.fingerprint,
         "test": harness.dataset.test.fingerprint,
-        "selection": selection.id or _content(selection),
+        "selection": selected.id,
         "model": canonical(trial.model),
         "pretrained": weights_named(trial.model, trial.pretrained),
         "recipe": trial.recipe(harness).hash,
         "train_budget": trial.budget,
-        "steps": trial.steps_for(harness, len(selection)),
+        "steps": trial.steps_for(harness, selected.examples),
         "policy": "plain",
         "seed": trial.seed,
     }
