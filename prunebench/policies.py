@@ -31,9 +31,8 @@ from .batches import Plan, Remainder
 from .errors import UserError
 from .spec import bind, near, parse, write
 
-PLAIN = "plain"
 POLICIES: Mapping[str, Mapping[str, Any]] = {  # name -> options with their defaults
-    PLAIN: {},
+    "plain": {},
     "rs2": {"replacement": False},
     "infobatch": {"ratio": 0.5, "delta": 0.875},  # r and delta as published for CIFAR and ImageNet
 }

@@ -33,6 +33,7 @@ LAYERS = [
         "batches",
         "policies",
         "evaluation",
+        "best_epoch",
         "training",
     ),
     *(
@@ -42,6 +43,7 @@ LAYERS = [
         "watching",
         "reference",
         "trials",
+        "equal_cost",
         "judging",
         "account",
         "blocks",
