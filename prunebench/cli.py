@@ -23,6 +23,7 @@ from .options import (
     data_options,
     execution_options,
     harness_options,
+    policy_option,
     track_option,
     train_options,
 )
@@ -94,6 +95,7 @@ def _plan(**given: Any) -> Any:
 @click.option("--score-seeds", type=int, default=1, show_default=True, help="Independent scorings.")
 @data_options
 @train_options
+@policy_option
 @harness_options
 @execution_options
 @click.option("--shard", type=Shard(), help="Only these cells: i/n.")

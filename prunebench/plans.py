@@ -17,11 +17,12 @@ from .errors import UserError
 from .harness import Harness, Progress, device_named, silent
 from .methods import refuse_labelled
 from .models import build, canonical
+from .policies import policy_label, policy_text
 from .presets import chosen
 from .recipes import recipe
 from .reference import refuse_epochs_beyond
 from .store import Store, identify
-from .trials import Trial
+from .trials import PLAIN, Trial
 
 BASELINES: tuple[tuple[None, str], ...] = ((None, "full"), (None, "balanced"), (None, "random"))  # always on the board
 TRACKS = ("open", "label-free")
@@ -44,6 +45,8 @@ class Plan:
     reference: str = "resnet18"
     reference_epochs: int | None = None
     budget: str = "steps"
+    policy: str = PLAIN
+    best_epoch: bool = False
     steps: int | None = None
     epochs: int | None = None
     pretrained: str = ""  # "timm", or a file of weights; of trial models only
@@ -64,10 +67,21 @@ class Plan:
         """Every scorer that a cell of this plan needs, once."""
         return list(dict.fromkeys(scorer for scorer, _ in pairs(self) if scorer))
 
-    def trial(self, model: str, seed: int) -> Trial:
+    @property
+    def policy_row(self) -> str | None:
+        """The row that the policy makes beside the baselines, which are trained plainly; None without a policy."""
+        return None if policy_text(self.policy) == PLAIN else policy_label(self.policy)
+
+    @property
+    def of_everything(self) -> tuple[str | None, ...]:
+        """The rows that are trained on all examples, or draw from them themselves: nothing is selected for them."""
+        return "full", self.policy_row
+
+    def trial(self, model: str, seed: int, row: str = "") -> Trial:
         """What a cell of this plan trains."""
         pretrained = True if self.pretrained == "timm" else self.pretrained or False
-        return Trial(model, seed, self.budget, self.steps, self.epochs, pretrained)
+        policy = policy_text(self.policy) if row and row == self.policy_row else PLAIN
+        return Trial(model, seed, self.budget, self.steps, self.epochs, pretrained, policy, self.best_epoch)
 
 
 @dataclass(frozen=True)
@@ -111,7 +125,7 @@ def open_harness(plan: Plan) -> Harness:
     for model in (*plan.models, plan.reference):
         canonical(model)
     for scorer, selector in pairs(plan):
-        for kind, text in (("scorer", scorer), ("selector", None if selector == "full" else selector)):
+        for kind, text in (("scorer", scorer), ("selector", None if selector in plan.of_everything else selector)):
             method = registry.method(kind, text) if text else None
             if method and plan.track == "label-free":
                 refuse_labelled(method)
@@ -132,7 +146,7 @@ def open_harness(plan: Plan) -> Harness:
         threads=plan.threads,
         device_name=plan.device,
         track=plan.track,
-        budget=(plan.budget, plan.steps, plan.epochs),
+        budget=("steps" if plan.budget == "cost" else plan.budget, plan.steps, plan.epochs),
         progress=plan.progress,
     )
 
@@ -141,8 +155,8 @@ def refuse_conflicts(plan: Plan) -> None:
     """Raises:
     UserError: options that contradict each other or lie out of range.
     """
-    if plan.budget not in ("steps", "epochs"):
-        raise UserError(f"--budget must be steps or epochs, got {plan.budget!r}")
+    if plan.budget not in ("steps", "epochs", "cost"):
+        raise UserError(f"--budget must be steps, epochs or cost, got {plan.budget!r}")
     if plan.track not in TRACKS:
         raise UserError(f"--track must be {' or '.join(TRACKS)}, got {plan.track!r}")
     if plan.steps is not None and plan.budget != "steps":
@@ -162,6 +176,25 @@ def refuse_conflicts(plan: Plan) -> None:
     if bool(plan.scorers) != bool(plan.selectors) and not _needs_no_scorer(plan):
         missing = "--selector" if plan.scorers else "--scorer"
         raise UserError(f"{missing} is missing: a run needs both, for example --scorer drd --selector bws")
+    if plan.policy_row:
+        _refuse_beside_policy(plan)
+
+
+def _refuse_beside_policy(plan: Plan) -> None:
+    if plan.scorers or plan.selectors or plan.methods:
+        raise UserError(
+            f"--policy {plan.policy_row} draws from all examples while it trains: leave out --scorer, --selector and "
+            "--method, or run them without it"
+        )
+    if plan.track != "open":
+        raise UserError(
+            f"--policy {plan.policy_row} reaches the label of every example: leave out --track {plan.track}"
+        )
+    if plan.budget == "cost":
+        raise UserError(
+            f"--policy {plan.policy_row} spends nothing before it trains, so --budget cost would be full training: "
+            "take --budget steps or epochs"
+        )
 
 
 def _needs_no_scorer(plan: Plan) -> bool:
@@ -190,15 +223,15 @@ def pairs(plan: Plan, keeps: Sequence[float] | None = None) -> list[tuple[str | 
             scorer = None  # run once, not once per scorer
         if (scorer, selector) not in found:
             found.append((scorer, selector))
-    return found
+    return [*found, (None, plan.policy_row)] if plan.policy_row else found
 
 
 def cells(plan: Plan, harness: Harness) -> list[Cell]:
     """All cells, baselines first; with ``shard`` (i, n) those of rank i modulo n in the order of their ids."""
     found, at = [], {keep: pairs(plan, (keep,)) for keep in plan.keep}
     for (scorer, selector), model in product(pairs(plan), plan.models):
-        for keep in (1.0,) if selector == "full" else plan.keep:
-            if selector == "full" or (scorer, selector) in at[keep]:
+        for keep in _keeps(plan, selector):
+            if selector == "full" or (scorer, selector) in at.get(keep, [(scorer, selector)]):
                 found += [Cell(scorer, selector, keep, model, seed) for seed in range(plan.seeds)]
     if plan.shard is None:
         return found
@@ -206,6 +239,14 @@ def cells(plan: Plan, harness: Harness) -> list[Cell]:
     ranked = sorted(found, key=lambda cell: cell_id(harness, plan, cell))
     mine = {id(cell) for cell in ranked[i::n]}
     return [cell for cell in found if id(cell) in mine]
+
+
+def _keeps(plan: Plan, selector: str) -> tuple[float, ...]:
+    """The full data have no keep ratio; nor has infobatch, unless it says how long the training is."""
+    if selector == "full":
+        return (1.0,)
+    endless = selector == plan.policy_row and selector.startswith("infobatch") and plan.budget == "steps"
+    return (1.0,) if endless else plan.keep
 
 
 def for_workers(plan: Plan, jobs: int) -> Plan:

@@ -248,6 +248,11 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
     """Train every model and seed on an index file; the number of failed cells."""
     from .leaderboard import board
 
+    if plan.budget == "cost":
+        raise UserError(
+            "--budget cost must know what scoring and selecting took, which an index file does not tell: "
+            "take --budget steps or epochs"
+        )
     given = load_selection(subset)
     harness = open_harness(plan)
     selection = _fitted(given, harness, subset)

@@ -25,12 +25,14 @@ from .evaluation import accuracy as accuracy
 from .evaluation import extract_features as extract_features
 from .evaluation import predict as predict
 from .models import Network, build, canonical
+from .policies import Plain, Policy
 from .recipes import Recipe, one_cycle
 from .recorder import Recorder
 from .seeds import generator_for, global_rng, seed_for
 from .types import Images
 
 Progress = Callable[..., Iterable[Any]]  # (iterable, total, text) -> iterable
+Look = Callable[[int, Network], None]  # (steps done, network): sees the network between steps, and leaves it as it is
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Trained:
     """A trained network and what it took."""
 
     network: Network
-    train_loss: float  # mean over the last pass
+    train_loss: float  # mean over the last pass, or over as many steps as all examples fill
     steps: int
     forward: int  # examples, training passes only
     backward: int
@@ -61,9 +63,11 @@ def train(
     schedule_epochs: int | None = None,
     indices: np.ndarray | Tensor | Sequence[int] | None = None,
     weights: np.ndarray | Tensor | None = None,
+    policy: Policy | None = None,
     pretrained: bool | str = False,
     device: str | torch.device = "cpu",
     recorder: Recorder | None = None,
+    look: Look | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train ``model`` on ``indices`` of ``images``: for ``epochs``, or ``steps`` (default the recipe's), as in `Plan`.
@@ -74,9 +78,11 @@ def train(
         classes: C.
         schedule_epochs: length of the learning-rate schedule when ``epochs`` cut it short.
         indices: (k,) which examples to train on, default all; a recorder's positions count in this order.
-        weights: (k,) loss weights, brought to mean 1.
+        weights: (k,) loss weights, brought to mean 1; the factors of a policy multiply them.
+        policy: which of these examples are presented when, default all in every pass; fresh for each training.
         pretrained: start from pretrained weights instead of random ones, as in `build`.
         recorder: with ``epochs`` only; sees each batch before its update, and an evaluation pass after each epoch.
+        look: called after every step; what it takes is not counted as training.
 
     Raises:
         CellError: the training diverged.
@@ -94,18 +100,23 @@ def train(
     network = initialised(model, classes, images.size, seed, pretrained)
     fit = _Fit(network.to(device), recipe, plan, device)
     draws = generator_for("augment", seed)
-    started, paused = time.perf_counter(), 0.0
-    batches = plan.batches(generator_for("order", seed))
+    started, paused, looked = time.perf_counter(), 0.0, 0.0
+    policy = policy or Plain()
+    batches = policy.batches(plan, generator_for("order", seed))
     with global_rng(seed_for("dropout", seed)):
-        for positions, ends_epoch in progress(batches, plan.total, f"train {model}") if progress else batches:
+        for positions, ends_epoch, factors in progress(batches, plan.total, f"train {model}") if progress else batches:
             x = augment(source(chosen[positions]), draws, shift=recipe.shift, flip=recipe.flip and images.flip)
             on_device = positions.to(device)
-            logits = fit.update(x, y[on_device], None if w is None else w[on_device])
+            logits, losses = fit.update(x, y[on_device], None if w is None else w[on_device], factors)
+            policy.presented(positions, losses)
             if recorder is not None:
                 recorder.presented(positions[: plan.k], logits[: plan.k], y[on_device][: plan.k])
                 if ends_epoch:
                     paused += _finish_epoch(recorder, network, source, chosen, y)
-    return fit.trained(time.perf_counter() - started - paused, paused, len(chosen) if paused else 0)
+            if look is not None:
+                looked += _timed(look, len(fit.losses), network)
+    seconds = time.perf_counter() - started - paused - looked
+    return fit.trained(seconds, paused, len(chosen) if paused else 0)
 
 
 def initialised(model: str, classes: int, size: int, seed: int, pretrained: bool | str = False) -> Network:
@@ -126,12 +137,18 @@ class _Fit:
         self.seen = 0
         self.check_every = 1 if device.type == "cpu" else 50  # each look at a loss waits for the device
 
-    def update(self, x: Tensor, y: Tensor, w: Tensor | None) -> Tensor:
-        """One step; returns the logits (B, C) from before it."""
+    def update(self, x: Tensor, y: Tensor, *weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One step; returns the logits (B, C) from before it and the loss (B,) of each example, weighted by nothing.
+
+        loss = mean over the batch of w_i * loss_i, w_i the product of all ``weights`` (B,) that there are
+        """
         with autocast(self.device):
             logits = self.network(x)
-        loss = F.cross_entropy(logits.float(), y, reduction="none")
-        loss = loss.mean() if w is None else (loss * w).mean()
+        losses = F.cross_entropy(logits.float(), y, reduction="none")
+        weighted = losses
+        for w in weights:
+            weighted = weighted if w is None else weighted * w.to(self.device)
+        loss = weighted.mean()
         self.losses.append(loss.detach())
         if len(self.losses) % self.check_every == 0:
             self.check()
@@ -142,7 +159,7 @@ class _Fit:
         self.optimizer.step()
         self.scheduler.step()
         self.seen += len(y)
-        return logits.detach()
+        return logits.detach(), losses.detach()
 
     def check(self) -> None:
         recent = torch.stack(self.losses[-self.check_every :])
@@ -198,6 +215,12 @@ def _mean_one(weights: np.ndarray | Tensor, k: int) -> Tensor:
     if w.shape != (k,) or not bool(w.isfinite().all()) or bool((w < 0).any()) or float(w.sum()) <= 0:
         raise ValueError(f"weights must be {k} finite numbers >= 0 that are not all 0, got shape {tuple(w.shape)}")
     return w / w.mean()
+
+
+def _timed(look: Look, steps: int, network: Network) -> float:
+    started = time.perf_counter()
+    look(steps, network)
+    return time.perf_counter() - started
 
 
 def _finish_epoch(recorder: Recorder, network: Network, source: Pixels, chosen: Tensor, y: Tensor) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..equal_cost import COST
 from ..harness import Harness
 from ..plans import Cell, Plan
 from ..store import identify
@@ -38,13 +39,19 @@ def _tasks_of(harness: Harness, plan: Plan, cell: Cell, parts: int) -> Iterator[
         scoring = list(_scoring(harness, plan, cell.scorer, cell.seed % plan.score_seeds, parts))
         yield from ((task, None) for task in scoring)
         needs = (scoring[-1].key,)
-    if cell.selector != "full" and not _selection_stands(harness, plan, cell):
+    if cell.selector not in plan.of_everything and not _selection_stands(harness, plan, cell):
         args = {name: getattr(cell, name) for name in ("scorer", "selector", "keep", "seed")}
         select = _task(harness, plan, "select", args, needs, f"select {cell.method} keep {cell.keep:g}")
         yield select, None
         needs = (select.key,)
+    if plan.budget == COST and (cell.selector, cell.seed) != ("full", 0):
+        needs = (*needs, _training(harness, plan, Cell(None, "full", 1.0, cell.model, 0)).key)  # tells how long it is
+    yield _training(harness, plan, cell, needs), cell
+
+
+def _training(harness: Harness, plan: Plan, cell: Cell, needs: tuple[str, ...] = ()) -> Task:
     args = {name: getattr(cell, name) for name in ("scorer", "selector", "keep", "model", "seed")}
-    yield _task(harness, plan, "trial", args, needs, cell.name), cell
+    return _task(harness, plan, "trial", args, needs, cell.name)
 
 
 def _selection_stands(harness: Harness, plan: Plan, cell: Cell) -> bool:
@@ -80,5 +87,5 @@ def _task(harness: Harness, plan: Plan, step: str, args: dict[str, Any], needs: 
     """Within one store two plans differ in more than a task holds, so its key holds the conditions of both."""
     told = {"step": step, **args}
     shared = [harness.dataset.fingerprint, harness.conditions(), harness.reference_conditions()]
-    trained = [plan.budget, plan.steps, plan.epochs, plan.pretrained, plan.score_seeds]
+    trained = [plan.budget, plan.steps, plan.epochs, plan.pretrained, plan.score_seeds, plan.policy, plan.best_epoch]
     return Task(identify("tasks", {"work": told, "shared": shared, "trained": trained}), WORK, told, needs, name)

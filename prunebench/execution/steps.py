@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..blocks import ShardDone
+from ..equal_cost import COST, selection_cost, standing_within, within
 from ..errors import PrunebenchError
 from ..harness import Harness
 from ..plans import Cell, Plan, open_harness
@@ -14,7 +15,7 @@ from ..reference import scoring_run
 from ..scoring import score
 from ..scoring import standing as standing_scores
 from ..selecting import fitting, identified, select
-from ..trials import Selected, everything, read_trial, run_trial, trial_identity
+from ..trials import Selected, Trial, everything, read_trial, run_trial, standing_record
 from ..types import Scores, TrialResult
 from ..watching import Watched, watched
 from .tasks import Record
@@ -98,13 +99,15 @@ STEPS: Mapping[str, Callable[..., Record | None]] = {  # in the order in which w
 
 def trained(harness: Harness, plan: Plan, cell: Cell) -> TrialResult:
     """Score, select, train and test; what stands is read."""
-    wanted, score_seed = plan.trial(cell.model, cell.seed), cell.seed % plan.score_seeds
-    if cell.selector == "full":
-        return run_trial(harness, wanted, everything(harness), None, score_seed)
+    wanted, score_seed = plan.trial(cell.model, cell.seed, cell.selector), cell.seed % plan.score_seeds
+    if cell.selector in plan.of_everything:
+        whole = everything(harness, cell.selector, cell.keep)
+        return run_trial(harness, within(harness, wanted), whole, None, score_seed)
     scores = scores_of(harness, cell.scorer, score_seed) if cell.scorer else None
     method = fitting(harness.registry, harness.registry.method("selector", cell.selector), _comparable(scores))
     selection = select(harness, scores, method, cell.keep, cell.seed, score_seed)
-    return run_trial(harness, wanted, selection, scores, score_seed)
+    spent = (scores.cost, selection.cost) if scores else (selection.cost,)
+    return run_trial(harness, within(harness, wanted, *spent), selection, scores, score_seed)
 
 
 def _comparable(scores: Scores | None) -> str:
@@ -116,16 +119,31 @@ def _comparable(scores: Scores | None) -> str:
 
 def standing_trial(harness: Harness, plan: Plan, cell: Cell) -> TrialResult | None:
     """The cell's result where its record stands: nothing is computed, and no selection need be read."""
-    wanted = plan.trial(cell.model, cell.seed)
-    if cell.selector == "full":
-        chosen: Selected | None = Selected.of(everything(harness))
+    wanted: Trial | None = plan.trial(cell.model, cell.seed, cell.selector)
+    assert wanted is not None
+    if cell.selector in plan.of_everything:
+        chosen: Selected | None = Selected.of(everything(harness, cell.selector, cell.keep), wanted.policy)
+        wanted = standing_within(harness, wanted)
     else:
         chosen = selection_to_be(harness, plan, cell.scorer, cell.selector, cell.keep, cell.seed)
-    record = harness.store.get("trials", trial_identity(harness, wanted, chosen)) if chosen else None
+        wanted = _within_standing(harness, plan, cell, wanted, chosen) if chosen else None
+    record = standing_record(harness, wanted, chosen) if chosen and wanted else None
     result = read_trial(record) if record else None
     if result and plan.track == "label-free" and cell.selector != "full" and not result.label_free:
         return None  # it has no place there, which the cell itself tells
     return result
+
+
+def _within_standing(harness: Harness, plan: Plan, cell: Cell, wanted: Trial, chosen: Selected) -> Trial | None:
+    """The trial with its steps; budget "cost" needs the records of scores and selection to tell them."""
+    if wanted.budget != COST:
+        return wanted
+    selection = harness.store.by_id("selections", chosen.id)
+    scores = scores_standing(harness, cell.scorer, cell.seed % plan.score_seeds) if cell.scorer else None
+    if selection is None:
+        return None
+    spent = [scores.cost] if scores else []
+    return standing_within(harness, wanted, *spent, selection_cost(selection))
 
 
 def selection_to_be(
