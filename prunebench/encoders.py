@@ -30,7 +30,7 @@ def embed(harness: Harness, encoder: str) -> np.ndarray:
     record = harness.store.get("evidence", identity)
     if record is None:
         found, exposure = _compute(harness, encoder)
-        with harness.store.scratch("embeddings") as scratch:
+        with harness.store.scratch("embeddings", found.nbytes) as scratch:
             np.save(scratch / "embeddings.npy", found, allow_pickle=False)
             files = {"embeddings.npy": scratch / "embeddings.npy"}
             record = harness.store.put("evidence", identity, {"pretraining": exposure}, files=files)

@@ -79,7 +79,8 @@ class Reference:
     def _make(self) -> Record:
         if self.run_epochs == 0:
             return self._initialise()
-        with self.harness.store.scratch("reference") as scratch:
+        examples = len(self.harness.train) if self.indices is None else len(self.indices)
+        with self.harness.store.scratch("reference", 4 * examples * self.run_epochs * len(self.watched)) as scratch:
             return self._train(scratch)
 
     def _standing(self) -> Record | None:
@@ -140,8 +141,9 @@ class Reference:
         from safetensors.torch import save_file
 
         store = self.harness.store
-        with store.scratch("network") as scratch:
-            save_file(network.weights(), scratch / "network.safetensors")
+        weights = network.weights()
+        with store.scratch("network", sum(tensor.nbytes for tensor in weights.values())) as scratch:
+            save_file(weights, scratch / "network.safetensors")
             files = {"network": scratch / "network.safetensors"}
             store.put("models", self.identity("network"), {}, files=files, provenance=self.harness.provenance())
 
@@ -183,7 +185,7 @@ class Reference:
         record = store.get("evidence", identity)
         if record is None:
             found = extract_features(self.network(), self.harness.train.images, self.harness.device)
-            with store.scratch("features") as scratch:
+            with store.scratch("features", found.nbytes) as scratch:
                 np.save(scratch / "features.npy", found.cpu().numpy(), allow_pickle=False)
                 record = store.put("evidence", identity, {}, files={"features.npy": scratch / "features.npy"})
         return map_npy(record.file("features.npy"))

@@ -248,8 +248,8 @@ class Store:
     # -- the small print ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def scratch(self, name: str) -> Iterator[Path]:
-        """A folder for work in progress on the store's own file system; gone when the work is.
+    def scratch(self, name: str, need: int = 0) -> Iterator[Path]:
+        """A folder for ``need`` bytes of work in progress on the store's own file system; gone when the work is.
 
         Raises:
             StoreError: no room there.
@@ -258,7 +258,7 @@ class Store:
         with self._explained(path):
             path.mkdir(parents=True)
         try:
-            with self._room(path):
+            with self._room(path, need):
                 yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
@@ -307,15 +307,16 @@ class Store:
                 continue  # somebody is at it
 
     @contextmanager
-    def _room(self, path: Path) -> Iterator[None]:
+    def _room(self, path: Path, need: int = 0) -> Iterator[None]:
         """A full disk, however whoever writes there tells of it; every other failure is left as it is."""
         try:
             yield
         except StoreError:
             raise
         except Exception as failure:
-            if getattr(failure, "errno", None) in FULL or any(os.strerror(number) in str(failure) for number in FULL):
-                raise no_room(path, getattr(failure, "strerror", None) or os.strerror(FULL[0])) from failure
+            for told in map(os.strerror, FULL):
+                if told in str(failure):
+                    raise no_room(path, told, need) from failure
             raise
 
     @contextmanager
