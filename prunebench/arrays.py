@@ -44,6 +44,13 @@ def write_npz(arrays: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+def write_npy(array: Any) -> bytes:
+    """The bytes of an ``.npy``."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an ``.npz``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import click
 
 from . import registry as plugins
+from .display import tell
 from .errors import UserError
 from .store import Store
 
 
 def say(text: str = "") -> None:
     """To standard error: standard output is for results."""
-    click.echo(text, err=True)
+    tell(text, sys.stderr)
 
 
 def label(kind: str, text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +11,16 @@ from typing import Any
 
 Text = str | Callable[[], str]  # what a step does; a function is asked anew, so it may tell a loss
 SECONDS = 10.0  # between two lines of one step in a log
+
+
+def tell(text: str, stream: Any) -> None:
+    """A line to a log or terminal; when nobody is at its other end any more, work goes on and nothing more is told."""
+    try:
+        print(text, file=stream, flush=True)
+    except OSError as gone:
+        if gone.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def progress_display(stream: Any = None) -> Any:
@@ -33,7 +45,7 @@ class Lines:
             if now - told >= SECONDS or (done == total and told > started):
                 told = now
                 share = f"{done}/{total}" if total else str(done)
-                print(f"  {_said(text)}: {share} ({now - started:.0f} s)", file=self.stream, flush=True)
+                tell(f"  {_said(text)}: {share} ({now - started:.0f} s)", self.stream)
 
 
 class InWorker:

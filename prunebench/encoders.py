@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,10 @@ def embed(harness: Harness, encoder: str) -> np.ndarray:
     record = harness.store.get("evidence", identity)
     if record is None:
         found, exposure = _compute(harness, encoder)
-        scratch = harness.store.scratch("embeddings")
-        np.save(scratch / "embeddings.npy", found, allow_pickle=False)
-        files = {"embeddings.npy": scratch / "embeddings.npy"}
-        record = harness.store.put("evidence", identity, {"pretraining": exposure}, files=files)
-        shutil.rmtree(scratch, ignore_errors=True)
+        with harness.store.scratch("embeddings", found.nbytes) as scratch:
+            np.save(scratch / "embeddings.npy", found, allow_pickle=False)
+            files = {"embeddings.npy": scratch / "embeddings.npy"}
+            record = harness.store.put("evidence", identity, {"pretraining": exposure}, files=files)
     return map_npy(record.file("embeddings.npy"))
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import read_npy, read_npz, write_npz
-from .errors import UserError
+from .arrays import read_npy, read_npz, write_npy, write_npz
+from .errors import StoreError, UserError
 from .harness import plain_numbers
+from .publishing import FULL, replace
 from .score_tables import read_table
 from .scoring import read_scores
 from .selecting import read_selection
@@ -155,14 +156,17 @@ def _save(path: Path, arrays: Mapping[str, Any], card: dict[str, Any]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npy":
-            with path.open("wb") as stream:
-                np.save(stream, np.asarray(arrays[main]), allow_pickle=False)
+            content = write_npy(arrays[main])
         else:
             path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-            path.write_bytes(write_npz(arrays))
-        card["file_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        _card_of(path).write_text(json.dumps({"card": CARD, **card}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            content = write_npz(arrays)
+        replace(path, content)
+        card["file_sha256"] = hashlib.sha256(content).hexdigest()
+        replace(_card_of(path), (json.dumps({"card": CARD, **card}, indent=1, sort_keys=True) + "\n").encode())
     except OSError as failure:
+        if failure.errno in FULL:
+            told = f"{failure.strerror}: {len(content) / 2**20:,.1f} MiB are needed"
+            raise StoreError(f"cannot write {path} ({told}): free some room there, or give another path") from None
         raise UserError(f"cannot write {path} ({failure.strerror}): give a path that can be written") from None
     return path
 

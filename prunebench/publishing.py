@@ -5,34 +5,111 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
+import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
-HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+from .errors import StoreError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, for whatever reason
+UNLINKABLE = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+ABANDONED = 7 * 86400.0  # seconds after which what a process of another machine left is taken for left behind
+
+
+def _pid_namespace() -> str:
+    """Tells containers apart that share a host's name: a process id means something in its own namespace only."""
+    with suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since the machine did: ids are given again, an id and its beginning are not."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return "0"
+
+
+HOST = hashlib.sha256(f"{socket.gethostname()}{_pid_namespace()}".encode()).hexdigest()[:8]
 
 
 def prefix() -> str:
     """Of temporary names: says whose they are, so that what a dead process left can be swept."""
-    return f".tmp-{HOST}-{os.getpid()}-"
+    return f".tmp-{HOST}-{os.getpid()}-{_started(os.getpid())}-"
 
 
-def alive(pid: int) -> bool:
+def alive(pid: int, started: str) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return _started(pid) == started
+
+
+def sweep(root: Path) -> None:
+    """Remove, from the folders in ``root``, what processes left behind when they were killed.
+
+    Of a process of this machine it is known whether it is gone; of one of another, what has not changed for a week is
+    taken for left behind, by the file system's own clock, whatever the clocks of the machines say.
+    """
+    others = []
+    for path in root.glob("*/.tmp-*"):
+        host, pid, started = [*path.name.split("-"), "", ""][1:4]
+        if host != HOST or not pid.isdigit():
+            others.append(path)
+        elif not alive(int(pid), started):
+            remove(path)
+    with suppress(OSError):
+        for path, age in _ages(root, others):
+            if age > ABANDONED:
+                remove(path)
+
+
+def _ages(root: Path, paths: list[Path]) -> Iterator[tuple[Path, float]]:
+    """Seconds since anything in each of them changed, before a file that is written now."""
+    if paths:
+        clock = root / f"{prefix()}clock"
+        clock.touch()
+        now = clock.stat().st_mtime
+        clock.unlink()
+        for path in paths:
+            yield path, now - max(p.stat().st_mtime for p in (path, *path.rglob("*")))
+
+
+def remove(path: Path) -> None:
+    """A file or a folder, where it is there and may be removed."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def write(path: Path, content: bytes) -> None:
-    with path.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    """A new file, on the disk when this returns; none is left where that fails."""
+    try:
+        with path.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def replace(path: Path, content: bytes) -> None:
+    """A file with that content and name, on the disk when this returns; until then what stood there stands."""
+    temporary = path.with_name(f"{prefix()}{secrets.token_hex(8)}")
+    write(temporary, content)
+    temporary.replace(path)
+    fsync(path.parent)
 
 
 def fsync(path: Path) -> None:
@@ -43,6 +120,22 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
+def fsync_tree(folder: Path) -> list[Path]:
+    """Every file below ``folder`` and every folder that names one, on the disk; the files, sorted."""
+    found = sorted(folder.rglob("*"))
+    for path in (*found, folder):
+        fsync(path)
+    return [path for path in found if path.is_file()]
+
+
+def make_folder(path: Path) -> None:
+    """A folder, and its own name on the disk, with those above it that were missing."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        fsync(folder.parent)
+
+
 def publish(temporary: Path, final: Path) -> bool:
     """Give ``temporary`` its final name unless that is taken; whether this call did it."""
     try:
@@ -51,7 +144,7 @@ def publish(temporary: Path, final: Path) -> bool:
     except FileExistsError:
         published = False
     except OSError as failure:
-        if failure.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS):
+        if failure.errno not in UNLINKABLE:
             raise
         published = _without_links(temporary, final)
     temporary.unlink(missing_ok=True)
@@ -61,11 +154,20 @@ def publish(temporary: Path, final: Path) -> bool:
 
 
 def _without_links(temporary: Path, final: Path) -> bool:
-    """For file systems without hard links: a marker that only one process can make, then a rename."""
-    marker = final.with_name(f"{final.name}.publishing")
-    with FileLock(marker):
+    """For file systems without hard links: a rename by whoever holds the folder's one lock, which stays there."""
+    with FileLock(final.parent / ".publishing.lock"):
         if final.exists():
             return False
         temporary.replace(final)
-    marker.unlink(missing_ok=True)
     return True
+
+
+def no_room(path: Path, told: str, need: int = 0) -> StoreError:
+    """``need``: bytes that were to be written, where that is known."""
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    free = f"{shutil.disk_usage(there).free / 2**20:,.1f} MiB are free"
+    needs = f"{need / 2**20:,.1f} MiB are needed at once, " if need else ""
+    return StoreError(
+        f"cannot write {path} ({told}: {needs}{free}): free some room there, or give another --store; "
+        "what stands is kept and not computed again"
+    )

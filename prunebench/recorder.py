@@ -10,6 +10,7 @@ see that it came exactly once: 31 for the standard statistics. Finished epochs a
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -118,6 +119,8 @@ class Recorder:
             return None
         if at not in self._previous:
             with tempfile.TemporaryFile(dir=self.folder) as file:  # has no name, so nothing is left behind
+                if hasattr(os, "posix_fallocate"):  # writing to a map of a file that has no room ends the process
+                    os.posix_fallocate(file.fileno(), 0, max(1, 4 * self.n * logits.shape[1]))
                 self._previous[at] = np.memmap(file, np.float32, "w+", shape=(self.n, logits.shape[1]))
         rows = positions.numpy()
         previous = torch.from_numpy(self._previous[at][rows]).to(logits.device)

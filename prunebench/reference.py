@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +74,14 @@ class Reference:
         if (record := self._standing()) is not None:
             return record
         with store.lock(f"training-{seed_for(*sorted(identity.items()))}"):
-            return self._standing() or self._train()
+            return self._standing() or self._make()
+
+    def _make(self) -> Record:
+        if self.run_epochs == 0:
+            return self._initialise()
+        examples = len(self.harness.train) if self.indices is None else len(self.indices)
+        with self.harness.store.scratch("reference", 4 * examples * self.run_epochs * len(self.watched)) as scratch:
+            return self._train(scratch)
 
     def _standing(self) -> Record | None:
         store = self.harness.store
@@ -84,15 +91,12 @@ class Reference:
             return None
         return store.get("evidence", self.identity("training"))
 
-    def _train(self) -> Record:
+    def _train(self, scratch: Path) -> Record:
         from .recorder import Recorder
         from .training import train
 
         h, store = self.harness, self.harness.store
-        if self.run_epochs == 0:
-            return self._initialise()
         n = len(h.train) if self.indices is None else len(self.indices)
-        scratch = store.scratch("reference")
         watches = {name: (w.fn, w.at) for name, w in self.watched.items()}
         recorder = Recorder(watches, n, self.run_epochs, scratch) if watches else None
         trained = train(
@@ -113,7 +117,6 @@ class Reference:
             identity = self._statistic_identity(name)
             if store.get("evidence", identity) is None:
                 store.put("evidence", identity, {}, files={"history.npy": path}, provenance=h.provenance())
-        shutil.rmtree(scratch, ignore_errors=True)
         self._publish(trained.network)
         told = {
             "seconds": trained.seconds,
@@ -138,11 +141,11 @@ class Reference:
         from safetensors.torch import save_file
 
         store = self.harness.store
-        scratch = store.scratch("network")
-        save_file(network.weights(), scratch / "network.safetensors")
-        files = {"network": scratch / "network.safetensors"}
-        store.put("models", self.identity("network"), {}, files=files, provenance=self.harness.provenance())
-        shutil.rmtree(scratch, ignore_errors=True)
+        weights = network.weights()
+        with store.scratch("network", sum(tensor.nbytes for tensor in weights.values())) as scratch:
+            save_file(weights, scratch / "network.safetensors")
+            files = {"network": scratch / "network.safetensors"}
+            store.put("models", self.identity("network"), {}, files=files, provenance=self.harness.provenance())
 
     def history(self, name: str) -> np.ndarray:
         """(epochs, n) float32, copy-on-write map."""
@@ -182,10 +185,9 @@ class Reference:
         record = store.get("evidence", identity)
         if record is None:
             found = extract_features(self.network(), self.harness.train.images, self.harness.device)
-            scratch = store.scratch("features")
-            np.save(scratch / "features.npy", found.cpu().numpy(), allow_pickle=False)
-            record = store.put("evidence", identity, {}, files={"features.npy": scratch / "features.npy"})
-            shutil.rmtree(scratch, ignore_errors=True)
+            with store.scratch("features", found.nbytes) as scratch:
+                np.save(scratch / "features.npy", found.cpu().numpy(), allow_pickle=False)
+                record = store.put("evidence", identity, {}, files={"features.npy": scratch / "features.npy"})
         return map_npy(record.file("features.npy"))
 
 

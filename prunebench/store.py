@@ -8,101 +8,31 @@ store; there is no ledger and no database.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
+import os
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from . import arrays as _arrays
+from . import publishing
 from .errors import StoreError, VerifyError
-from .publishing import HOST, alive, fsync, prefix, publish, write
+from .publishing import FULL, fsync, fsync_tree, no_room, prefix, publish, write
+from .records import Record, UnreadableError, canonical, file_sha256, identify, read_record, sealed
 
-FORMAT = 1
-KINDS = ("evidence", "scores", "selections", "trials", "models", "failures")
-_CARD_LIMIT = 64 * 2**20  # bytes
+RECORDS = ("evidence", "scores", "selections", "trials", "models")
+KINDS = (*RECORDS, "failures")  # notes of failures are no records
+PATIENCE = 60.0  # seconds of waiting for another process before a word is said of it
 log = logging.getLogger("prunebench.store")
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal identities have equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def identify(kind: str, identity: Mapping[str, Any]) -> str:
-    """The id of a record: SHA-256 of its kind and canonical identity."""
-    return hashlib.sha256(f"{kind}\0{canonical(identity)}".encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class Record:
-    """A verified record."""
-
-    kind: str
-    id: str
-    path: Path  # the card
-    card: Mapping[str, Any]
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        return self.card["identity"]
-
-    @property
-    def result(self) -> Mapping[str, Any]:
-        return self.card["result"]
-
-    def file(self, name: str) -> Path:
-        return self.path.parent / self.card["files"][name]["path"]
-
-    @cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
-        return _arrays.read_npz(self.file("arrays.npz")) if "arrays.npz" in self.card["files"] else {}
-
-    @property
-    def folder(self) -> Path:
-        return self.path.with_suffix("")
-
-
-def read_record(kind: str, path: Path) -> Record:
-    """A card and the files it names, every hash checked.
-
-    Raises:
-        VerifyError: torn, altered, or not a record of that kind.
-    """
-    try:
-        if path.stat().st_size > _CARD_LIMIT:
-            raise VerifyError(f"{path} is larger than a card can be")
-        card = json.loads(path.read_text(encoding="utf-8"))
-        told = card.pop("sha256")
-        sound = told == hashlib.sha256(canonical(card).encode()).hexdigest()
-        sound = sound and card["format"] == FORMAT and card["kind"] == kind
-        sound = sound and card["id"] == path.stem == identify(kind, card["identity"])
-        files = card["files"].values()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise VerifyError(f"{path} is torn or is not a prunebench record") from None
-    except OSError as failure:
-        raise VerifyError(f"{path} cannot be read ({failure.strerror})") from None
-    if not sound:
-        raise VerifyError(f"{path} was altered after it was written, or is of another format")
-    for file in files:
-        _verify_file(path.parent, file)
-    return Record(kind, card["id"], path, card)
 
 
 class Store:
@@ -116,29 +46,31 @@ class Store:
         self.root = Path(root)
         self._verified: dict[str, Record] = {}
         with self._explained(self.root):
-            for kind in KINDS:
-                (self.root / kind).mkdir(parents=True, exist_ok=True)
-            (self.root / ".locks").mkdir(exist_ok=True)
-            self._sweep()
+            for kind in (*KINDS, ".locks"):
+                publishing.make_folder(self.root / kind)
+            publishing.sweep(self.root)
+            self._sweep_makings()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def get(self, kind: str, identity: Mapping[str, Any]) -> Record | None:
-        """The record of that identity, verified; None where it is missing or was damaged and is now set aside."""
+        """The record of that identity, verified; None where it is missing or was damaged and is now set aside.
+
+        Raises:
+            StoreError: it stands and cannot be read here: no permission, or another version's format.
+        """
         return self.by_id(kind, identify(kind, identity))
 
     def by_id(self, kind: str, id: str) -> Record | None:
+        """As `get`."""
         if id in self._verified:
             return self._verified[id]
         path = self._card(kind, id)
-        if not path.exists():
-            return None
-        try:
-            record = read_record(kind, path)
-        except VerifyError as damaged:
-            self._set_aside(path, str(damaged))
-            return None
-        self._verified[id] = record
+        record, wrong = _look(kind, path)
+        if wrong:
+            record = self._set_aside(kind, path)
+        if record is not None:
+            self._verified[id] = record
         return record
 
     def records(self, kind: str) -> Iterator[Record]:
@@ -152,7 +84,7 @@ class Store:
     def verify(self) -> tuple[int, list[str]]:
         """(number of sound records, one sentence per damaged one)."""
         sound, problems = 0, []
-        for kind in KINDS:
+        for kind in RECORDS:
             for path in sorted((self.root / kind).glob("*.json")):
                 try:
                     read_record(kind, path)
@@ -182,36 +114,26 @@ class Store:
         """
         id = identify(kind, identity)
         folder = self.root / kind
-        with self._explained(folder):
+        content = _arrays.write_npz(arrays) if arrays else b""
+        with self._explained(folder, len(content)):
             named = {}
             if arrays:
-                named["arrays.npz"] = self._publish_bytes(folder, id, ".npz", _arrays.write_npz(arrays))
+                named["arrays.npz"] = self._publish_bytes(folder, id, ".npz", content)
             for name, source in (files or {}).items():
                 named[name] = self._publish_file(folder, id, source)
             return self._publish_card(kind, identity, result, named, provenance)
 
-    def _publish_card(
-        self,
-        kind: str,
-        identity: Mapping[str, Any],
-        result: Mapping[str, Any],
-        files: Mapping[str, Mapping[str, Any]],
-        provenance: Mapping[str, Any] | None,
-    ) -> Record:
-        id = identify(kind, identity)
-        card = {"format": FORMAT, "kind": kind, "id": id, "identity": identity, "result": result}
-        card |= {"files": files, "provenance": provenance or {}}
-        card = json.loads(canonical(card))  # what is read back is what was hashed
-        text = canonical(card | {"sha256": hashlib.sha256(canonical(card).encode()).hexdigest()})
-        path = self._card(kind, id)
+    def _publish_card(self, kind: str, identity: Mapping[str, Any], *told: Any) -> Record:
+        """``told`` is what `sealed` takes further: result, files, provenance."""
+        card, content = sealed(kind, identity, *told)
+        path = self._card(kind, card["id"])
         temporary = self._temporary(path.parent)
-        write(temporary, text.encode())
+        write(temporary, content)
         if not publish(temporary, path):
-            self._verified.pop(id, None)
-            standing = self.by_id(kind, id)
-            return standing or self._publish_card(kind, identity, result, files, provenance)
-        record = Record(kind, id, path, card)
-        self._verified[id] = record
+            self._verified.pop(card["id"], None)
+            return self.by_id(kind, card["id"]) or self._publish_card(kind, identity, *told)
+        record = Record(kind, card["id"], path, card)
+        self._verified[card["id"]] = record
         return record
 
     def _publish_bytes(self, folder: Path, id: str, suffix: str, content: bytes) -> dict[str, Any]:
@@ -238,40 +160,66 @@ class Store:
         """A folder in ``models/``, made by ``make(folder)`` where it does not stand.
 
         The folder that ``make`` works in survives a kill, so ``make`` can go on from its own checkpoints; it is
-        published when ``make`` returns; a dictionary that it returns goes into the record's result. One process makes
-        it, the others wait.
+        published when ``make`` returns, and what was made is never made again; a dictionary that ``make`` returns goes
+        into the record's result. One process makes it, the others wait.
         """
         id = identify("models", identity)
         with self.lock(id):
-            if (record := self.by_id("models", id)) is not None:
+            record = self.by_id("models", id) or self._publish_made(id)
+            if record is not None:
                 return record
-            final = self.root / "models" / id
-            working = self.root / "models" / f".making-{id}"
+            working = self._making(id)
             with self._explained(working):
-                if final.exists():  # published by a run that was killed before its card
-                    shutil.rmtree(final)
                 working.mkdir(exist_ok=True)
             started = time.perf_counter()
-            told = make(working)
+            with self._room(working):
+                told = make(working)
             result = {"seconds": time.perf_counter() - started}  # of the last sitting, where it was interrupted
             result |= told if isinstance(told, dict) else {}
-            with self._explained(final):
+            with self._explained(working):
                 files = {}
-                for path in sorted(p for p in working.rglob("*") if p.is_file()):
-                    fsync(path)
+                for path in fsync_tree(working):
                     name = path.relative_to(working).as_posix()
                     size = path.stat().st_size
                     files[name] = {"path": f"{id}/{name}", "bytes": size, "sha256": file_sha256(path)}
+                _, content = sealed("models", identity, result, files, provenance)
+                publishing.replace(self._made(id), content)
+            record = self._publish_made(id)
+            if record is None:
+                raise StoreError(f"{working} was altered while it was published: run the same command again")
+            return record
+
+    def _publish_made(self, id: str) -> Record | None:
+        """Give a folder and its card, which are on the disk, their final names; None where nothing is finished."""
+        working, made, final = self._making(id), self._made(id), self.root / "models" / id
+        with self._explained(final):
+            if not made.exists():
+                publishing.remove(final)  # nobody knows what it is
+                return None
+            if working.exists():
+                publishing.remove(final)
                 working.rename(final)
-                fsync(final.parent)
-                return self._publish_card("models", identity, result, files, provenance)
+            fsync(final.parent)
+            publish(made, self._card("models", id))
+        return self.by_id("models", id)
 
     @contextmanager
     def lock(self, id: str) -> Iterator[None]:
-        """Held by one process at a time; released by the system when its holder dies."""
+        """Held by one process at a time; released by the system when its holder dies.
+
+        Raises:
+            StoreError: the store cannot be written, told before anybody computes under this lock.
+        """
         with self._explained(self.root):
+            for kind in KINDS:
+                if not os.access(self.root / kind, os.W_OK | os.X_OK):
+                    raise PermissionError(EACCES, os.strerror(EACCES), str(self.root / kind))
             lock = FileLock(self.root / ".locks" / f"{id}.lock")
-            lock.acquire()
+            try:
+                lock.acquire(timeout=PATIENCE)
+            except Timeout:
+                log.warning("waiting for another process, which holds %s (paused, or still at work)", lock.lock_file)
+                lock.acquire(timeout=-1)
         try:
             yield
         finally:
@@ -281,12 +229,11 @@ class Store:
         """Say why a cell has no number; replaced by the next failure, removed when the cell stands."""
         path = self._card("failures", id)
         with self._explained(path):
-            temporary = self._temporary(path.parent)
-            write(temporary, canonical(failure).encode())
-            temporary.replace(path)
+            publishing.replace(path, canonical(failure).encode())
 
     def forget_failure(self, id: str) -> None:
-        self._card("failures", id).unlink(missing_ok=True)
+        with self._explained(self._card("failures", id)):
+            self._card("failures", id).unlink(missing_ok=True)
 
     def failed(self) -> set[str]:
         """Ids of the cells that a failure is noted of."""
@@ -298,59 +245,104 @@ class Store:
         for path in sorted((self.root / "failures").glob("*.json")):
             try:
                 found.append({"id": path.stem, **json.loads(path.read_text(encoding="utf-8"))})
-            except (ValueError, TypeError):
+            except FileNotFoundError:
+                continue  # mended by another process this moment
+            except (ValueError, TypeError, OSError):
                 log.warning("left out: %s is torn", path)
         return found
 
     # -- the small print ----------------------------------------------------------------------------------------------
 
-    def scratch(self, name: str) -> Path:
-        """A folder for work in progress on the store's own file system."""
+    @contextmanager
+    def scratch(self, name: str, need: int = 0) -> Iterator[Path]:
+        """A folder for ``need`` bytes of work in progress on the store's own file system; gone when the work is.
+
+        Raises:
+            StoreError: no room there.
+        """
         path = self.root / "evidence" / f"{prefix()}{name}-{secrets.token_hex(4)}"
         with self._explained(path):
             path.mkdir(parents=True)
-        return path
+        try:
+            with self._room(path, need):
+                yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
     def _card(self, kind: str, id: str) -> Path:
         return self.root / kind / f"{id}.json"
 
+    def _making(self, id: str) -> Path:
+        return self.root / "models" / f".making-{id}"
+
+    def _made(self, id: str) -> Path:
+        """The card of a folder that is made and not published yet."""
+        return self.root / "models" / f".making-{id}.card"
+
     def _temporary(self, folder: Path) -> Path:
         return folder / f"{prefix()}{secrets.token_hex(8)}"
 
-    def _set_aside(self, path: Path, why: str) -> None:
-        aside = path.with_suffix(f".damaged-{secrets.token_hex(4)}")
-        log.warning("%s: set aside as %s, computed again", why, aside.name)
-        with self._explained(path):
-            path.replace(aside)
-            folder = path.with_suffix("")
-            if folder.is_dir():
-                folder.replace(aside.with_name(aside.name + ".files"))
+    def _set_aside(self, kind: str, path: Path) -> Record | None:
+        """Rename what is damaged; the record where another process has mended it by now.
 
-    def _sweep(self) -> None:
-        """Remove what processes of this machine left behind when they were killed."""
-        for path in self.root.glob(f"*/.tmp-{HOST}-*"):
-            pid = path.name.split("-")[2]
-            if pid.isdigit() and not alive(int(pid)):
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        One process at a time looks again and renames, so that nobody moves away what another has just mended.
+        """
+        with self.lock(f"aside-{path.stem}"), self._explained(path):
+            record, wrong = _look(kind, path)
+            if wrong:
+                aside = path.with_suffix(f".damaged-{secrets.token_hex(4)}")
+                log.warning("%s: set aside as %s, computed again", wrong, aside.name)
+                folder = path.with_suffix("")
+                if folder.is_dir():  # first, or a kill would leave it without the card that tells it is damaged
+                    folder.replace(aside.with_name(aside.name + ".files"))
+                path.replace(aside)
+                fsync(path.parent)
+            return record
+
+    def _sweep_makings(self) -> None:
+        """What was worked on stays, to be gone on with; where the record stands there is nothing to go on with."""
+        for path in (self.root / "models").glob(".making-*"):
+            id = path.name.removeprefix(".making-").removesuffix(".card")
+            if not self._card("models", id).exists():
+                continue
+            try:
+                with FileLock(self.root / ".locks" / f"{id}.lock", timeout=0):
+                    if self._card("models", id).exists():
+                        publishing.remove(path)
+            except Timeout:
+                continue  # somebody is at it
 
     @contextmanager
-    def _explained(self, path: Path) -> Iterator[None]:
+    def _room(self, path: Path, need: int = 0) -> Iterator[None]:
+        """A full disk, however whoever writes there tells of it; every other failure is left as it is."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as failure:
+            for told in map(os.strerror, FULL):
+                if told in str(failure):
+                    raise no_room(path, told, need) from failure
+            raise
+
+    @contextmanager
+    def _explained(self, path: Path, need: int = 0) -> Iterator[None]:
+        """``need``: bytes that are about to be written, where that is known."""
         try:
             yield
         except OSError as failure:
-            if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                way_out = "free some room there, or give another --store; what stands is kept and not computed again"
-            else:
-                way_out = "give a --store that can be written"
             where = failure.filename or path
-            raise StoreError(f"cannot write {where} ({failure.strerror}): {way_out}") from failure
+            if failure.errno in FULL:
+                raise no_room(Path(where), str(failure.strerror), need) from failure
+            told = f"cannot write {where} ({failure.strerror})"
+            raise StoreError(f"{told}: give a --store that can be written") from failure
 
 
-def _verify_file(folder: Path, file: Mapping[str, Any]) -> None:
-    path = folder / file["path"]
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise VerifyError(f"{path} lies outside the store")
-    if not path.is_file():
-        raise VerifyError(f"{path} is missing")
-    if path.stat().st_size != file["bytes"] or file_sha256(path) != file["sha256"]:
-        raise VerifyError(f"{path} is torn or was altered after it was written")
+def _look(kind: str, path: Path) -> tuple[Record | None, str]:
+    """The record, or what is wrong with it; neither where there is none."""
+    try:
+        return read_record(kind, path), ""
+    except UnreadableError as failure:
+        raise StoreError(f"{failure}: make it readable, or give another --store; it was left as it is") from None
+    except VerifyError as damaged:
+        return None, str(damaged) if path.exists() else ""

@@ -1,0 +1,139 @@
+"""Records as they lie on disk: a card (``<id>.json``) and the files it names, each with its size and SHA-256.
+
+The id is the SHA-256 of the kind and the canonical identity. A card carries the SHA-256 of its own text, so that what
+is torn or altered, wherever and by however little, is found when it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import arrays as _arrays
+from .errors import VerifyError
+
+FORMAT = 1
+_CARD_LIMIT = 64 * 2**20  # bytes
+
+
+class UnreadableError(VerifyError):
+    """Not damaged as far as anybody can tell, but not to be read here and now: no reason to compute it again."""
+
+
+class OtherFormatError(UnreadableError):
+    """A sound card of another version's format."""
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal identities have equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def identify(kind: str, identity: Mapping[str, Any]) -> str:
+    """The id of a record: SHA-256 of its kind and canonical identity."""
+    return hashlib.sha256(f"{kind}\0{canonical(identity)}".encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A verified record."""
+
+    kind: str
+    id: str
+    path: Path  # the card
+    card: Mapping[str, Any]
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return self.card["identity"]
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        return self.card["result"]
+
+    def file(self, name: str) -> Path:
+        return self.path.parent / self.card["files"][name]["path"]
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return _arrays.read_npz(self.file("arrays.npz")) if "arrays.npz" in self.card["files"] else {}
+
+    @property
+    def folder(self) -> Path:
+        return self.path.with_suffix("")
+
+
+def sealed(
+    kind: str,
+    identity: Mapping[str, Any],
+    result: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, Any]],
+    provenance: Mapping[str, Any] | None,
+) -> tuple[dict[str, Any], bytes]:
+    """A card, and the bytes of its file, which hold its own SHA-256."""
+    card = {"format": FORMAT, "kind": kind, "id": identify(kind, identity), "identity": identity, "result": result}
+    card |= {"files": files, "provenance": provenance or {}}
+    card = json.loads(canonical(card))  # what is read back is what was hashed
+    return card, canonical(card | {"sha256": _hash_of(card)}).encode()
+
+
+def _hash_of(card: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical(card).encode()).hexdigest()
+
+
+def read_record(kind: str, path: Path) -> Record:
+    """A card and the files it names, every hash checked.
+
+    Raises:
+        VerifyError: torn, altered, or not a record of that kind.
+        UnreadableError: of another version's format, or refused by the file system.
+    """
+    try:
+        card = _read_card(kind, path)
+        for file in card["files"].values():
+            _verify_file(path.parent, file)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise VerifyError(f"{path} is torn or is not a prunebench record") from None
+    except FileNotFoundError as missing:
+        raise VerifyError(f"{missing.filename or path} is missing") from None
+    except OSError as failure:
+        raise UnreadableError(f"{failure.filename or path} cannot be read ({failure.strerror})") from None
+    return Record(kind, card["id"], path, card)
+
+
+def _read_card(kind: str, path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _CARD_LIMIT:
+        raise VerifyError(f"{path} is larger than a card can be")
+    card = json.loads(path.read_text(encoding="utf-8"))
+    told = card.pop("sha256")
+    sound = told == _hash_of(card)
+    if sound and card["format"] != FORMAT:
+        raise OtherFormatError(
+            f"{path} is of format {card['format']}, this version of prunebench reads format {FORMAT}"
+        )
+    sound = sound and card["kind"] == kind and card["id"] == path.stem == identify(kind, card["identity"])
+    if not sound:
+        raise VerifyError(f"{path} was altered after it was written")
+    return card
+
+
+def _verify_file(folder: Path, file: Mapping[str, Any]) -> None:
+    path = folder / file["path"]
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise VerifyError(f"{path} lies outside the store")
+    if not path.is_file():
+        raise VerifyError(f"{path} is missing")
+    if path.stat().st_size != file["bytes"] or file_sha256(path) != file["sha256"]:
+        raise VerifyError(f"{path} is torn or was altered after it was written")
