@@ -17,6 +17,7 @@ from .display import Lines
 from .errors import CellError, PrunebenchError
 from .harness import Harness
 from .running import Cell, Plan, attempt, cells, note_failure, open_harness, without_display
+from .terminal import InertStream
 from .trials import read_trial
 from .types import TrialResult
 
@@ -126,6 +127,7 @@ def _bury(worker: _Worker, harness: Harness, plan: Plan, todo: list[Cell], tries
 
 def _work(plan: Plan, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and stops its workers
+    sys.stdout, sys.stderr = InertStream(sys.stdout), InertStream(sys.stderr)
     plan = replace(plan, progress=Lines(sys.stderr))
     harness = None
     while True:

@@ -12,97 +12,30 @@ import errno
 import hashlib
 import json
 import logging
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
 
 from . import arrays as _arrays
 from .errors import StoreError, VerifyError
+from .json_files import read_object
 from .publishing import HOST, alive, fsync, prefix, publish, write
+from .records import FORMAT, Record, canonical, file_sha256, identify, read_record
 
-FORMAT = 1
 KINDS = ("evidence", "scores", "selections", "trials", "models", "failures")
-_CARD_LIMIT = 64 * 2**20  # bytes
+_ID = re.compile("[0-9a-f]{64}")
+_NOTED: dict[str, tuple[type, ...]] = {  # what a note of a failure may say, and as what
+    **dict.fromkeys(("error", "selector", "model", "dataset", "fingerprint", "train_budget"), (str,)),
+    **{"scorer": (str, type(None)), "keep": (int, float), "seed": (int,), "provenance": (dict,), "notes": (list,)},
+}
 log = logging.getLogger("prunebench.store")
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal identities have equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def identify(kind: str, identity: Mapping[str, Any]) -> str:
-    """The id of a record: SHA-256 of its kind and canonical identity."""
-    return hashlib.sha256(f"{kind}\0{canonical(identity)}".encode()).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@dataclass(frozen=True)
-class Record:
-    """A verified record."""
-
-    kind: str
-    id: str
-    path: Path  # the card
-    card: Mapping[str, Any]
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        return self.card["identity"]
-
-    @property
-    def result(self) -> Mapping[str, Any]:
-        return self.card["result"]
-
-    def file(self, name: str) -> Path:
-        return self.path.parent / self.card["files"][name]["path"]
-
-    @cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
-        return _arrays.read_npz(self.file("arrays.npz")) if "arrays.npz" in self.card["files"] else {}
-
-    @property
-    def folder(self) -> Path:
-        return self.path.with_suffix("")
-
-
-def read_record(kind: str, path: Path) -> Record:
-    """A card and the files it names, every hash checked.
-
-    Raises:
-        VerifyError: torn, altered, or not a record of that kind.
-    """
-    try:
-        if path.stat().st_size > _CARD_LIMIT:
-            raise VerifyError(f"{path} is larger than a card can be")
-        card = json.loads(path.read_text(encoding="utf-8"))
-        told = card.pop("sha256")
-        sound = told == hashlib.sha256(canonical(card).encode()).hexdigest()
-        sound = sound and card["format"] == FORMAT and card["kind"] == kind
-        sound = sound and card["id"] == path.stem == identify(kind, card["identity"])
-        files = card["files"].values()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise VerifyError(f"{path} is torn or is not a prunebench record") from None
-    except OSError as failure:
-        raise VerifyError(f"{path} cannot be read ({failure.strerror})") from None
-    if not sound:
-        raise VerifyError(f"{path} was altered after it was written, or is of another format")
-    for file in files:
-        _verify_file(path.parent, file)
-    return Record(kind, card["id"], path, card)
 
 
 class Store:
@@ -130,6 +63,8 @@ class Store:
     def by_id(self, kind: str, id: str) -> Record | None:
         if id in self._verified:
             return self._verified[id]
+        if not _ID.fullmatch(id):  # records of others name ids: none may lead to a file outside
+            return None
         path = self._card(kind, id)
         if not path.exists():
             return None
@@ -291,9 +226,14 @@ class Store:
         found = []
         for path in sorted((self.root / "failures").glob("*.json")):
             try:
-                found.append({"id": path.stem, **json.loads(path.read_text(encoding="utf-8"))})
-            except (ValueError, TypeError):
+                note = read_object(path)
+            except (ValueError, OSError):
                 log.warning("left out: %s is torn", path)
+                continue
+            if all(isinstance(note[name], kinds) for name, kinds in _NOTED.items() if name in note):
+                found.append({**note, "id": path.stem})
+            else:
+                log.warning("left out: %s is no note of a failure", path)
         return found
 
     # -- the small print ----------------------------------------------------------------------------------------------
@@ -338,13 +278,3 @@ class Store:
                 way_out = "give a --store that can be written"
             where = failure.filename or path
             raise StoreError(f"cannot write {where} ({failure.strerror}): {way_out}") from failure
-
-
-def _verify_file(folder: Path, file: Mapping[str, Any]) -> None:
-    path = folder / file["path"]
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise VerifyError(f"{path} lies outside the store")
-    if not path.is_file():
-        raise VerifyError(f"{path} is missing")
-    if path.stat().st_size != file["bytes"] or file_sha256(path) != file["sha256"]:
-        raise VerifyError(f"{path} is torn or was altered after it was written")
