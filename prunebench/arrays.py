@@ -15,6 +15,7 @@ from .errors import UserError
 
 _NUMBERS = "biufU"  # bool, integers, floats, fixed-width text
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
+_HEADER = 2**16  # bytes
 _CLASSES = 2**20  # more than any data set has
 
 
@@ -126,7 +127,9 @@ def _header(stream: IO[bytes], size: int, path: Path) -> tuple[tuple[int, ...], 
     if dtype.kind not in _NUMBERS or dtype.hasobject:
         raise ValueError(f"{path} holds {dtype} values, numbers or text are expected")
     claimed = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or claimed != size - counted.read_bytes:
+    if min(shape, default=0) < 0 or max(shape, default=0) >= 2**63 or dtype.itemsize == 0:
+        raise ValueError(f"{path} claims the shape {str(shape)[:80]} of {dtype}, which no array has")
+    if claimed != size - counted.read_bytes:
         raise ValueError(f"{path} claims {claimed} bytes of values and holds {size - counted.read_bytes}")
     return shape, fortran, dtype, counted.read_bytes
 
@@ -138,6 +141,8 @@ class _Counted:
         self.stream, self.read_bytes = stream, 0
 
     def read(self, count: int = -1) -> bytes:
+        if count > _HEADER:  # the header says how long it is: what is asked for would be allocated
+            raise ValueError(f"a header of {count} bytes")
         found = self.stream.read(count)
         self.read_bytes += len(found)
         return found

@@ -95,7 +95,7 @@ def load_selection(path: str | Path) -> Selection:
         raise UserError(f"{path} must hold distinct (k,) integers, got {indices.dtype} of shape {indices.shape}")
     if len(indices) and indices.min() < 0:
         raise UserError(f"{path} holds the position {indices.min()}: positions start at 0")
-    last, size = int(indices.max(initial=-1)), card.get("size")
+    last, size = int(indices.max()) if len(indices) else -1, card.get("size")
     if last >= np.iinfo(np.int64).max or (size is not None and last >= size):
         raise UserError(f"{path} keeps position {last} of {size or 'a data set of any size'}: select again")
     order = np.argsort(indices)

@@ -109,13 +109,13 @@ def reading(record: Record) -> Iterator[None]:
 
 
 def _verify_file(folder: Path, name: str, size: int, sha: str) -> None:
-    path = folder / name
     try:
+        path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise VerifyError(f"{path} lies outside the store")
         if not path.is_file():
             raise VerifyError(f"{path} is missing")
         if path.stat().st_size != size or file_sha256(path) != sha:
             raise VerifyError(f"{path} is torn or was altered after it was written")
-    except (OSError, ValueError, RuntimeError) as odd:  # a name that no file system takes, links in a circle
-        raise VerifyError(f"{str(path)[:200]!r} cannot be read ({type(odd).__name__})") from None
+    except (OSError, ValueError, TypeError, RuntimeError) as odd:  # a name that no file system takes, circular links
+        raise VerifyError(f"{str(name)[:200]!r} in {folder} cannot be read ({type(odd).__name__})") from None

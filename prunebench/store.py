@@ -26,6 +26,7 @@ from filelock import FileLock
 from . import arrays as _arrays
 from .errors import StoreError, VerifyError
 from .json_files import read_object
+from .portable import anonymous, with_tilde
 from .publishing import HOST, alive, fsync, prefix, publish, write
 from .records import FORMAT, Record, canonical, file_sha256, identify, read_record
 
@@ -215,7 +216,8 @@ class Store:
         path = self._card("failures", id)
         with self._explained(path):
             temporary = self._temporary(path.parent)
-            write(temporary, canonical(failure).encode())
+            told = {k: with_tilde(v) if k in ("scorer", "selector") else anonymous(v) for k, v in failure.items()}
+            write(temporary, canonical(told).encode(errors="replace"))
             temporary.replace(path)
 
     def forget_failure(self, id: str) -> None:

@@ -16,6 +16,7 @@ LAYERS = [
         "budgets",
         "arrays",
         "terminal",
+        "portable",
         "json_files",
         "matching",
         "spec",
