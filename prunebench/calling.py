@@ -16,6 +16,7 @@ from .arrays import as_numpy
 from .errors import MethodError, PrunebenchError
 from .evidence import Evidence
 from .methods import Method
+from .portable import expanded
 from .seeds import global_rng
 from .types import Chosen
 
@@ -47,7 +48,7 @@ def call(method: Method, evidence: Evidence) -> tuple[Any, float]:
 def _guarded(method: Method, given: Mapping[str, Any]) -> Any:
     function = method.entry.function()
     try:
-        return function(**given, **method.options)
+        return function(**given, **expanded(method.options))
     except PrunebenchError:
         raise
     except (Exception, SystemExit) as failure:

@@ -12,6 +12,7 @@ from .account import Account
 from .calling import as_given
 from .evidence import Evidence
 from .plans import Plan, open_harness
+from .portable import expanded
 from .scoring import ask
 from .types import Dataset
 
@@ -59,4 +60,4 @@ def call_of(plan: Plan, score_seed: int = 0) -> Call:
     method = harness.registry.method("scorer", plan.scorers[0])
     account = Account(method.label, harness.track, str(harness.device))
     evidence = Evidence(method, account, score_seed, score_seed, harness, ask=ask)
-    return Call(harness.dataset, harness.order, _Inputs(evidence), dict(method.options))
+    return Call(harness.dataset, harness.order, _Inputs(evidence), expanded(method.options))

@@ -9,12 +9,14 @@ import os
 import signal
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import __version__
+from .configuration import config_option
 from .errors import PrunebenchError, UserError, VerifyError
 from .options import (
     Numbers,
@@ -28,6 +30,7 @@ from .options import (
     track_option,
     train_options,
 )
+from .terminal import OneLine, clean, inert_streams
 
 
 class Commands(click.Group):
@@ -71,7 +74,9 @@ def cli(no_plugin: tuple[str, ...], verbose: bool) -> None:
     """The data-pruning benchmark: any scorer meets any selector, on one harness, under one protocol."""
     from .registry import leave_out
 
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(OneLine("%(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[lines])
     leave_out(no_plugin)
 
 
@@ -103,6 +108,7 @@ def _plan(**given: Any) -> Any:
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed cell.")
 @click.option("--dry-run", is_flag=True, help="Say which cells there are and which stand.")
 @as_json
+@config_option
 def run(
     executor: str, ray_address: str, jobs: int | None, timeout: float | None, dry_run: bool, as_json: bool, **given: Any
 ) -> None:
@@ -129,6 +135,7 @@ def run(
 @click.option("--shard", type=Shard(), help="Only these blocks: i/n.")
 @data_options
 @harness_options
+@config_option
 def score(scorer: str, from_log: Path | None, out: Path | None, score_seed: int, **given: Any) -> None:
     """Score a data set, or somebody's recorded logits."""
     from . import reporting
@@ -169,6 +176,7 @@ def select(**given: Any) -> None:
 @train_options
 @harness_options
 @as_json
+@config_option
 def train(subset: Path, as_json: bool, **given: Any) -> None:
     """Train and test on an index file."""
     from . import reporting
@@ -271,7 +279,16 @@ class Terminated(BaseException):
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point: errors of ours in one sentence, exit codes as documented."""
+    """Entry point: errors of ours in one sentence, exit codes as documented, nothing printed that moves a cursor."""
+    with inert_streams():
+        try:
+            _main(args)
+        except Exception:  # a fault of ours: the message may repeat any name
+            traceback.print_exc()
+            sys.exit(1)
+
+
+def _main(args: list[str] | None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     # torch makes this folder when it is imported; we compile nothing, so a folder that is there already will do
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
@@ -313,7 +330,7 @@ def _terminate(signum: int, frame: Any) -> None:
 
 def _leave(text: str, code: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts twice is not answered twice
-    print(text, file=sys.stderr, flush=True)
+    print(clean(text), file=sys.stderr, flush=True)
     sys.exit(code)
 
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .terminal import clean
+
 Text = str | Callable[[], str]  # what a step does; a function is asked anew, so it may tell a loss
 SECONDS = 10.0  # between two lines of one step in a log
 
@@ -88,7 +90,12 @@ class Bars:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         if self.bars is None:
-            columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            columns = (
+                TextColumn("  {task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
             self.bars = Progress(*columns, console=Console(file=self.stream), transient=True)
             self.bars.start()
         self.open += 1
@@ -102,4 +109,4 @@ class Bars:
 
 
 def _said(text: Text) -> str:
-    return text if isinstance(text, str) else text()
+    return clean(text if isinstance(text, str) else text())

@@ -11,6 +11,7 @@ import torch
 from .arrays import map_npy
 from .errors import UserError
 from .harness import Harness
+from .portable import with_tilde
 
 COMPONENTS = 64  # of `pca`
 
@@ -25,7 +26,7 @@ def embed(harness: Harness, encoder: str) -> np.ndarray:
         **harness.conditions(),
         "what": "embeddings",
         "data": harness.dataset.images_fingerprint,
-        "encoder": encoder,
+        "encoder": with_tilde(encoder),
     }
     record = harness.store.get("evidence", identity)
     if record is None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from .arrays import read_npy, read_npz, write_npy, write_npz
 from .errors import StoreError, UserError
 from .harness import plain_numbers
+from .json_files import read_object
 from .publishing import FULL, replace
 from .score_tables import read_table
 from .scoring import read_scores
@@ -56,9 +57,9 @@ def load_scores(path: str | Path, hard: Hard | None = None) -> Scores:
     return Scores(
         values=values.astype(np.float64),
         hard=hard or card["hard"],
-        scorer=card.get("scorer", f"file {Path(path).name}"),
+        scorer=card.get("scorer") or f"file {Path(path).name}",
         comparable=card.get("comparable", "set"),
-        keys=tuple(str(k) for k in arrays["keys"]) if "keys" in arrays else None,
+        keys=_keys(arrays, len(values), path),
         fingerprint=card.get("fingerprint"),
         details=_details(arrays, card),
         cost=Cost(**card["cost"]) if "cost" in card else Cost(),
@@ -95,17 +96,21 @@ def load_selection(path: str | Path) -> Selection:
         raise UserError(f"{path} must hold distinct (k,) integers, got {indices.dtype} of shape {indices.shape}")
     if len(indices) and indices.min() < 0:
         raise UserError(f"{path} holds the position {indices.min()}: positions start at 0")
+    last, size = int(indices.max()) if len(indices) else -1, card.get("size")
+    if last >= np.iinfo(np.int64).max or (size is not None and last >= size):
+        raise UserError(f"{path} keeps position {last} of {size or 'a data set of any size'}: select again")
     order = np.argsort(indices)
     weights = _weights(arrays.get("weights"), len(indices), path)
+    keys = _keys(arrays, len(indices), path)
     return Selection(
         indices=indices[order].astype(np.int64),
         scorer=card.get("scorer"),
         selector=card.get("selector", "subset"),
         keep=card.get("keep", float("nan")),
         seed=card.get("seed", 0),
-        size=card.get("size", int(indices.max()) + 1 if len(indices) else 0),
+        size=last + 1 if size is None else size,
         weights=None if weights is None else weights[order],
-        keys=tuple(str(arrays["keys"][i]) for i in order) if "keys" in arrays else None,
+        keys=None if keys is None else tuple(keys[i] for i in order),
         fingerprint=card.get("fingerprint"),
         details=_details(arrays, card),
         cost=Cost(**card["cost"]) if "cost" in card else Cost(),
@@ -113,6 +118,16 @@ def load_selection(path: str | Path) -> Selection:
         id=card.get("id"),
         oracle=bool(card.get("oracle", False)),
     )
+
+
+def _keys(arrays: Mapping[str, Any], count: int, path: Any) -> tuple[str, ...] | None:
+    """As many texts as there are values or positions; None where the file names none."""
+    if "keys" not in arrays:
+        return None
+    found = np.asarray(arrays["keys"])
+    if found.shape != (count,):
+        raise UserError(f"{path} has keys of shape {found.shape} for {count} examples: one each")
+    return tuple(str(key) for key in found)
 
 
 def _weights(weights: Any, indices: int, path: Any) -> np.ndarray | None:
@@ -202,12 +217,32 @@ def _load(path: Path, kind: str, main: str) -> tuple[dict[str, Any], dict[str, A
 
 def _read_card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError):
-        raise UserError(f"{path} is not a readable card") from None
-    if not isinstance(card, dict):
-        raise UserError(f"{path} is not a card")
+        card = read_object(path)
+    except (ValueError, OSError) as wrong:
+        raise UserError(f"{path} is not a readable card ({wrong}): write the file again, or leave it out") from None
+    return _checked_card(card, path)
+
+
+def _checked_card(card: dict[str, Any], path: Path) -> dict[str, Any]:
+    for name, value in card.items():
+        if not isinstance(value, _FIELDS.get(name, object)) or value not in _CHOICES.get(name, (value,)):
+            raise UserError(f"{path} says {name} = {str(value)[:40]!r}, which no such card can: write the file again")
+    cost = card.get("cost", {})
+    known = {field.name: str if field.name == "device" else (int, float) for field in fields(Cost)}
+    if wrong_cost := [name for name, value in cost.items() if not isinstance(value, known.get(name, ()))]:
+        raise UserError(f"{path} has a cost with a strange {wrong_cost[0]!r}: write the file again")
     return card
+
+
+_TEXT = (str, type(None))
+_FIELDS: dict[str, Any] = {
+    **dict.fromkeys(("scorer", "fingerprint", "id"), _TEXT),
+    **dict.fromkeys(("selector", "kind", "hard", "comparable"), str),
+    **dict.fromkeys(("seed", "size"), int),
+    **dict.fromkeys(("details", "cost"), dict),
+    **{"keep": (int, float), "oracle": bool, "label_free": (bool, type(None)), "file_sha256": _TEXT},
+}
+_CHOICES: dict[str, tuple[Any, ...]] = {"hard": ("high", "low"), "comparable": ("set", "class")}
 
 
 def _from_store(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -218,7 +253,8 @@ def _from_store(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     found: Any = read_scores(record) if kind == "scores" else read_selection(record)
     card = {name: getattr(found, name) for name in found.__dataclass_fields__ if name != "details"}
     card |= {"cost": asdict(found.cost), "details": record.result["details"]}
-    return dict(record.arrays), json.loads(canonical({k: v for k, v in card.items() if _is_plain(v)}))
+    plain = json.loads(canonical({k: v for k, v in card.items() if _is_plain(v)}))
+    return dict(record.arrays), _checked_card(plain, path)
 
 
 def _is_plain(value: Any) -> bool:

@@ -23,6 +23,7 @@ from . import __version__
 from .allocation import keep_freed_memory
 from .display import Text
 from .errors import UserError
+from .portable import with_tilde
 from .recipes import Recipe, recipe
 from .seeds import key_order
 from .store import Store
@@ -192,7 +193,7 @@ def plain_numbers(details: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
         if (isinstance(value, np.ndarray) and value.ndim == 0) or isinstance(value, np.generic):
             value = value.item()
         if isinstance(value, (bool, int, str)) or value is None:
-            numbers[name] = value
+            numbers[name] = with_tilde(value)
         elif isinstance(value, float):
             numbers[name] = value if np.isfinite(value) else str(value)
         elif isinstance(value, (np.ndarray, list, tuple)) and np.asarray(value).dtype.kind in "biufU":

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from .methods import Method
+from .portable import expanded
 from .spec import source_of
 from .store import file_sha256
 
@@ -18,7 +19,7 @@ def named_files(method: Method) -> dict[str, str]:
     An option at its default names none, whatever lies about under that word.
     """
     found, defaults = {}, method.entry.call_signature().options
-    for name, value in method.options.items():
+    for name, value in expanded(method.options).items():
         if value == defaults[name]:
             continue
         if isinstance(value, str) and value and os.path.exists(value):

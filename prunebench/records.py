@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +19,10 @@ import numpy as np
 
 from . import arrays as _arrays
 from .errors import VerifyError
+from .json_files import read_object
 
 FORMAT = 1
-_CARD_LIMIT = 64 * 2**20  # bytes
+_PARTS = ("identity", "result", "files", "provenance")
 
 
 class UnreadableError(VerifyError):
@@ -68,7 +70,10 @@ class Record:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        return _arrays.read_npz(self.file("arrays.npz")) if "arrays.npz" in self.card["files"] else {}
+        try:
+            return _arrays.read_npz(self.file("arrays.npz")) if "arrays.npz" in self.card["files"] else {}
+        except ValueError as wrong:
+            raise VerifyError(str(wrong)) from None
 
     @property
     def folder(self) -> Path:
@@ -114,9 +119,7 @@ def read_record(kind: str, path: Path) -> Record:
 
 
 def _read_card(kind: str, path: Path) -> dict[str, Any]:
-    if path.stat().st_size > _CARD_LIMIT:
-        raise VerifyError(f"{path} is larger than a card can be")
-    card = json.loads(path.read_text(encoding="utf-8"))
+    card = read_object(path)
     told = card.pop("sha256")
     sound = told == _hash_of(card)
     if sound and card["format"] != FORMAT:
@@ -124,16 +127,33 @@ def _read_card(kind: str, path: Path) -> dict[str, Any]:
             f"{path} is of format {card['format']}, this version of prunebench reads format {FORMAT}"
         )
     sound = sound and card["kind"] == kind and card["id"] == path.stem == identify(kind, card["identity"])
-    if not sound:
+    if not sound or not all(isinstance(card[part], dict) for part in _PARTS):
         raise VerifyError(f"{path} was altered after it was written")
     return card
 
 
+@contextmanager
+def reading(record: Record) -> Iterator[None]:
+    """Whatever a record lacks or holds of another kind is one VerifyError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise VerifyError(
+            f"{record.path} is not a record of {record.kind} that this version can read: compute it again"
+        ) from None
+
+
 def _verify_file(folder: Path, file: Mapping[str, Any]) -> None:
-    path = folder / file["path"]
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise VerifyError(f"{path} lies outside the store")
-    if not path.is_file():
-        raise VerifyError(f"{path} is missing")
-    if path.stat().st_size != file["bytes"] or file_sha256(path) != file["sha256"]:
-        raise VerifyError(f"{path} is torn or was altered after it was written")
+    name, size, sha = file["path"], file["bytes"], file["sha256"]
+    try:
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise VerifyError(f"{path} lies outside the store")
+        if not path.is_file():
+            raise VerifyError(f"{path} is missing")
+        if path.stat().st_size != size or file_sha256(path) != sha:
+            raise VerifyError(f"{path} is torn or was altered after it was written")
+    except PermissionError:
+        raise
+    except (OSError, ValueError, TypeError, RuntimeError) as odd:  # a name that no file system takes, circular links
+        raise VerifyError(f"{str(name)[:200]!r} in {folder} cannot be read ({type(odd).__name__})") from None

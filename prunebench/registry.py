@@ -20,6 +20,7 @@ from . import hookspecs, spec
 from .errors import UserError
 from .hookspecs import Command, DatasetEntry, Scorer, Selector
 from .methods import Entry, Method, Plugin, check_inputs
+from .portable import with_tilde
 
 CORE = "prunebench"  # the distribution whose plugins are always on
 _KINDS: dict[str, type] = {"scorer": Scorer, "selector": Selector, "dataset": DatasetEntry, "command": Command}
@@ -106,6 +107,7 @@ class Registry:
         entry = self.find(kind, wanted.name, wanted.distribution)
         signature = entry.call_signature()
         options = spec.bind(signature.options, wanted.options, f"the {kind} {entry.record.name}", signature.numbers)
+        options = {name: with_tilde(value) for name, value in options.items()}
         if "inner" not in signature.inputs:
             if wanted.inner is not None:
                 raise UserError(f"the {kind} {entry.record.name} takes no other method inside")

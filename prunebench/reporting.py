@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -116,7 +117,8 @@ def say_failures(failures: Sequence[dict[str, Any]]) -> None:
     """One line per cause."""
     causes: dict[str, list[str]] = {}
     for f in failures:
-        causes.setdefault(f["error"], []).append(f"{f['scorer'] or '-'} x {f['selector']}, keep {f['keep']:g}")
+        cell = f"{f.get('scorer') or '-'} x {f.get('selector', '?')}, keep {f.get('keep', math.nan):g}"
+        causes.setdefault(f.get("error", "?"), []).append(cell)
     for error, found in sorted(causes.items()):
         more = f" and {len(found) - 1} more cells" if len(found) > 1 else ""
         say(f"failed: {min(found)}{more}: {error}")
@@ -157,6 +159,8 @@ def score_from_log(scorer: str, file: Path, out: Path) -> None:
         raise UserError(f"{file} holds {', '.join(sorted(arrays)) or 'nothing'}, `{missing[0]}` is missing")
     found = _as_cell(lambda: recorded.score_log(scorer, arrays["logits"], arrays["labels"]))
     if "keys" in arrays:
+        if arrays["keys"].shape != (len(found),):
+            raise UserError(f"{file} holds keys of shape {arrays['keys'].shape} for {len(found)} examples: one each")
         found = replace(found, keys=tuple(str(key) for key in arrays["keys"]))
     _tell_scores(found, out)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def read_table(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             rows = [(line, row) for line, row in enumerate(csv.reader(stream), 1) if row]
-    except (UnicodeDecodeError, csv.Error) as damaged:
+    except (OSError, UnicodeDecodeError, csv.Error) as damaged:
         raise UserError(f"{path} is not a CSV file of names and values ({damaged})") from None
     if rows and _value(rows[0][1][-1]) is None:
         rows = rows[1:]
@@ -41,7 +42,7 @@ def read_table(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     if not names:
         raise UserError(f"{path} holds no line with a name and a number")
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise UserError(f"{path} names {twice!r} more than once: each example needs a name of its own")
     return tuple(names), np.array(values, dtype=np.float64)
 

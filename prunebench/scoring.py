@@ -16,8 +16,8 @@ from .evidence import Evidence
 from .harness import Harness, plain_numbers
 from .methods import Method
 from .option_files import named_files
+from .records import Record, identify, reading
 from .reference import refuse_epochs_beyond
-from .store import Record, identify
 from .types import Cost, Scored, Scores
 
 
@@ -93,7 +93,23 @@ def _publish(
 
 
 def read_scores(record: Record, keys: tuple[str, ...] | None = None) -> Scores:
-    """A score record as `Scores`."""
+    """A score record as `Scores`; with ``keys`` (N,), those of the examples that it must be of.
+
+    Raises:
+        VerifyError: it holds no number for each of them, or says of it what no score record can.
+    """
+    with reading(record):
+        found = _scores(record, keys)
+        if found.values.ndim != 1 or found.values.dtype.kind not in "biuf" or not np.isfinite(found.values).all():
+            raise ValueError
+        if keys is not None and len(keys) != len(found):
+            raise ValueError
+        if found.hard not in ("high", "low") or found.comparable not in ("set", "class"):
+            raise ValueError
+    return found
+
+
+def _scores(record: Record, keys: tuple[str, ...] | None) -> Scores:
     result = record.result
     details = dict(result["details"])
     for name, array in record.arrays.items():

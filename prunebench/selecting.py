@@ -15,9 +15,9 @@ from .evidence import Evidence
 from .harness import Harness, plain_numbers
 from .methods import Method
 from .option_files import named_files
+from .records import Record, identify, reading
 from .registry import Registry
 from .scoring import ask
-from .store import Record, identify
 from .trials import Selected
 from .types import Cost, Scores, Selection
 
@@ -165,7 +165,24 @@ def _scores_identity(scores: Scores | None) -> Any:
 
 
 def read_selection(record: Record) -> Selection:
-    """A selection record as `Selection`."""
+    """A selection record as `Selection`.
+
+    Raises:
+        VerifyError: its positions are no selection of as many examples as it says.
+    """
+    with reading(record):
+        found = _selection(record)
+        indices, many = found.indices, (len(found.indices),)
+        if indices.ndim != 1 or indices.dtype != np.int64 or (np.diff(indices) <= 0).any():
+            raise ValueError
+        if many[0] and not 0 <= indices[0] <= indices[-1] < found.size:
+            raise ValueError
+        if len(found.keys or ()) != many[0] or (found.weights is not None and found.weights.shape != many):
+            raise ValueError
+    return found
+
+
+def _selection(record: Record) -> Selection:
     result, arrays = record.result, record.arrays
     details = dict(result["details"])
     details |= {name.removeprefix("details/"): a for name, a in arrays.items() if name.startswith("details/")}

@@ -9,9 +9,9 @@ store; there is no ledger and no database.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import time
@@ -26,12 +26,19 @@ from filelock import FileLock, Timeout
 from . import arrays as _arrays
 from . import publishing
 from .errors import StoreError, VerifyError
+from .json_files import read_object
+from .portable import anonymous, with_tilde
 from .publishing import FULL, fsync, fsync_tree, no_room, prefix, publish, write
 from .records import Record, UnreadableError, canonical, file_sha256, identify, read_record, sealed
 
 RECORDS = ("evidence", "scores", "selections", "trials", "models")
 KINDS = (*RECORDS, "failures")  # notes of failures are no records
 PATIENCE = 60.0  # seconds of waiting for another process before a word is said of it
+_ID = re.compile("[0-9a-f]{64}")
+_NOTED: dict[str, tuple[type, ...]] = {  # what a note of a failure may say, and as what
+    **dict.fromkeys(("error", "kind", "selector", "model", "dataset", "fingerprint", "train_budget"), (str,)),
+    **{"scorer": (str, type(None)), "keep": (int, float), "seed": (int,), "provenance": (dict,), "notes": (list,)},
+}
 log = logging.getLogger("prunebench.store")
 
 
@@ -65,6 +72,8 @@ class Store:
         """As `get`."""
         if id in self._verified:
             return self._verified[id]
+        if not _ID.fullmatch(id):  # records of others name ids: none may lead to a file outside
+            return None
         path = self._card(kind, id)
         record, wrong = _look(kind, path)
         if wrong:
@@ -229,7 +238,8 @@ class Store:
         """Say why a cell has no number; replaced by the next failure, removed when the cell stands."""
         path = self._card("failures", id)
         with self._explained(path):
-            publishing.replace(path, canonical(failure).encode())
+            told = {k: with_tilde(v) if k in ("scorer", "selector") else anonymous(v) for k, v in failure.items()}
+            publishing.replace(path, canonical(told).encode(errors="replace"))
 
     def forget_failure(self, id: str) -> None:
         with self._explained(self._card("failures", id)):
@@ -244,11 +254,16 @@ class Store:
         found = []
         for path in sorted((self.root / "failures").glob("*.json")):
             try:
-                found.append({"id": path.stem, **json.loads(path.read_text(encoding="utf-8"))})
+                note = read_object(path)
             except FileNotFoundError:
                 continue  # mended by another process this moment
-            except (ValueError, TypeError, OSError):
+            except (ValueError, OSError):
                 log.warning("left out: %s is torn", path)
+                continue
+            if all(isinstance(note[name], kinds) for name, kinds in _NOTED.items() if name in note):
+                found.append({**note, "id": path.stem})
+            else:
+                log.warning("left out: %s is no note of a failure", path)
         return found
 
     # -- the small print ----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class Archive:
 
     Raises:
         UserError: the file cannot be read as a zip archive, or one of its members has an absolute, escaping or
-            repeated name, is encrypted, or is a link.
+            repeated name, is encrypted, or is a link or a device.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -30,7 +30,7 @@ class Archive:
     def _open(self) -> None:
         try:
             self._zip = zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        except Exception as error:  # a directory of members that is damaged in any way
             raise UserError(f"{self.path} cannot be read as a zip archive ({error}); fetch it again") from error
         self._lock, self._process = threading.Lock(), os.getpid()
 
@@ -47,11 +47,17 @@ class Archive:
         return [info for info in infos if not info.is_dir()]
 
     def read(self, name: str) -> bytes:
-        """The unpacked bytes of one member, never more than its `sizes` entry. Raises what `zipfile` raises."""
+        """The unpacked bytes of one member; no more than its `sizes` entry are ever unpacked. Raises what `zipfile`
+        raises, and ValueError where the member holds fewer.
+        """
         if self._process != os.getpid():  # a fork shares the file position with its parent
             self._open()
-        with self._lock:
-            return self._zip.read(name)
+        size = self.sizes[name]
+        with self._lock, self._zip.open(name) as stream:
+            content = stream.read(size)  # without a number, zipfile unpacks 2 GB of a lying member at once
+        if len(content) != size:
+            raise ValueError(f"it unpacks to {len(content)} bytes, the archive says {size}")
+        return content
 
     def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
         return Archive, (self.path,)
@@ -64,8 +70,11 @@ def _fault(info: zipfile.ZipInfo, seen: set[str]) -> str:
         return "has a name that could leave the archive"
     if info.filename in seen:
         return "is there twice"
-    if stat.S_ISLNK(info.external_attr >> 16):
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind == stat.S_IFLNK:
         return "is a link"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is no file (a device, a socket or a pipe)"
     return "is encrypted" if info.flag_bits & 1 else ""
 
 

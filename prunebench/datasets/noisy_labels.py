@@ -13,19 +13,22 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
+import io
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..arrays import read_npy
+from ..arrays import as_numpy, read_npy
 from ..budgets import class_budgets
 from ..errors import UserError
 from ..matching import places_of
 from ..seeds import seed_for
 from ..types import Split
 
+MAX_BYTES = 2**28  # of a table, unzipped
 LOOK_ALIKES = {"truck": "automobile", "bird": "airplane", "deer": "horse", "cat": "dog", "dog": "cat"}
 
 
@@ -70,7 +73,7 @@ def from_file(split: Split, path: Path, column: str | None, classes: Sequence[st
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     if path.suffix in (".npy", ".pt"):
-        found = read_npy(path) if path.suffix == ".npy" else _column(_tensors(path), column, path)
+        found = _row(_numbers(path) if path.suffix == ".npy" else _column(_tensors(path), column, path), path)
         if len(found) != len(split):
             raise UserError(f"{path} holds {len(found)} labels, the training split has {len(split)} examples")
         told = [str(label) for label in found.tolist()]
@@ -86,13 +89,34 @@ def from_file(split: Split, path: Path, column: str | None, classes: Sequence[st
     return np.array([number[label] for label in told], dtype=np.int64)
 
 
+def _row(found: Any, path: Path) -> np.ndarray:
+    """(N,) numbers or names."""
+    try:
+        row = as_numpy(found)
+    except Exception:  # whatever a tensor file may hold
+        row = np.empty((), dtype=object)
+    if row.ndim != 1 or row.dtype.kind not in "biufU":
+        raise UserError(f"{path} holds {row.dtype} of shape {row.shape}: one label per training example is expected")
+    return row
+
+
+def _numbers(path: Path) -> np.ndarray:
+    try:
+        return read_npy(path)
+    except (ValueError, OSError) as damaged:
+        raise UserError(f"{path} cannot be read: {damaged}") from None
+
+
 def _table(path: Path) -> dict[str, list[str]]:
     """Heading -> column."""
     opened: Any = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
-            rows = [row for row in csv.reader(stream) if row]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as damaged:
+        with opened(path, "rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if row]
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as damaged:
         raise UserError(f"{path} is no CSV file of names and labels ({damaged})") from None
     if len(rows) < 2 or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
         raise UserError(f"{path} must have a heading and as many columns in every line: names, then labels")

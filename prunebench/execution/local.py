@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from ..terminal import InertStream
 from .tasks import Outcome, Task, perform
 
 PRELOAD = ("prunebench.execution.steps", "prunebench.training")
@@ -145,7 +146,7 @@ def work(setting: Any, pipe: Connection, device: str | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(2, 1)  # what a plugin prints is no part of the run's own output
-    sys.stdout = sys.stderr
+    sys.stdout = sys.stderr = InertStream(sys.stderr)
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     while True:

@@ -57,9 +57,7 @@ def supervise(
                 backend.kill(key)
                 del started[key]
                 task = queue.tasks[key]
-                told = (
-                    f"{task.name} took longer than the {timeout:g} s of --timeout; what it has stored is kept"
-                )
+                told = f"{task.name} took longer than the {timeout:g} s of --timeout; what it has stored is kept"
                 yield from queue.end(task, Outcome("timeout", told))
     finally:
         backend.close()

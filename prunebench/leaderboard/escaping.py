@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
-_ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, cursor
-    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links, device strings
-    r"|\x1b.?"
-)
+from ..terminal import clean
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$!&])")
-_FORMULA = ("=", "+", "-", "@")
-
-
-def clean(text: str) -> str:
-    """One line without terminal sequences, control characters, direction marks or surrogates."""
-    spaced = " ".join(_ESCAPES.sub("", text).split())
-    return "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def markdown(text: str) -> str:

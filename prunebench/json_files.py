@@ -1,0 +1,55 @@
+"""JSON that others wrote: its size is looked at first, and what it holds is plain, shallow and of ordinary size.
+
+What passes can be written, printed and computed with; everything else is a ValueError with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+LIMIT = 64 * 2**20  # bytes
+DEPTH = 64  # of brackets inside each other
+_WHOLE = 2**64  # what no integer reaches
+
+
+def read_object(path: Path, limit: int = LIMIT) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        ValueError: larger than ``limit`` bytes, no UTF-8, no JSON, no object, nested deeper than `DEPTH`, or an integer
+            of more than 64 bits; the message says which.
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    if size > limit:
+        raise ValueError(f"{size} bytes, {limit} are allowed")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole)
+    except UnicodeDecodeError:
+        raise ValueError("no UTF-8 text") from None
+    except json.JSONDecodeError as wrong:
+        raise ValueError(f"no JSON: {wrong}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")
+    _refuse_deep(found)
+    return found
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or abs(int(text)) >= _WHOLE:  # 2^64 has 20 digits
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)
+
+
+def _refuse_deep(found: Any) -> None:
+    level = [found]
+    for _ in range(DEPTH):
+        inside = [part for value in level for part in (value.values() if isinstance(value, dict) else value)]
+        level = [part for part in inside if isinstance(part, (dict, list))]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
