@@ -23,7 +23,8 @@ LAYERS = [
         "store",
         "option_files",
     ),
-    *("datasets", "recipes", "models", "augment", "statistics", "recorder", "batches", "evaluation", "training"),
+    *("datasets", "recipes", "models", "augment", "statistics", "recorder", "batches"),
+    *("ahead", "evaluation", "training"),
     *(
         "display",
         "allocation",
@@ -53,7 +54,19 @@ LAYERS = [
         "interop",
         "recorded",
     ),
-    *("leaderboard", "boards", "drawn", "testing", "cards", "card_formats", "listing", "reporting", "options", "cli"),
+    *(
+        "leaderboard",
+        "boards",
+        "drawn",
+        "testing",
+        "cards",
+        "card_formats",
+        "listing",
+        "reporting",
+        "caches",
+        "options",
+        "cli",
+    ),
 ]
 MAY_IMPORT = {  # beside the standard library
     "hookspecs": {"pluggy"},

@@ -53,6 +53,10 @@ class Archive:
         with self._lock:
             return self._zip.read(name)
 
+    def checksum(self, name: str) -> int:
+        """CRC-32 of one member's bytes, as the archive's directory gives it."""
+        return self._zip.getinfo(name).CRC
+
     def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
         return Archive, (self.path,)
 
