@@ -23,6 +23,7 @@ from .options import (
     Shard,
     Words,
     as_json,
+    cache_options,
     data_options,
     execution_options,
     harness_options,
@@ -224,13 +225,35 @@ def plugins(name: str | None, problems: bool, as_json: bool) -> None:
     listing.show_plugins(name, problems, as_json)
 
 
-@cli.command()
+@cli.group(invoke_without_command=True)
 @as_json
-def datasets(as_json: bool) -> None:
-    """Which data sets there are, and which files each expects."""
+@click.pass_context
+def datasets(ctx: click.Context, as_json: bool) -> None:
+    """Which data sets there are, and which files each expects; `cache` and `verify` decode one once."""
     from . import listing
 
-    listing.show("datasets", False, as_json)
+    if ctx.invoked_subcommand is None:
+        listing.show("datasets", False, as_json)
+
+
+@datasets.command("cache")
+@click.argument("dataset")
+@cache_options
+def cache_dataset(**given: Any) -> None:
+    """Decode a data set of picture files once, into a memory-mapped file that later commands find by themselves."""
+    from . import caches
+
+    caches.cache(**given)
+
+
+@datasets.command("verify")
+@click.argument("dataset")
+@cache_options
+def verify_dataset(**given: Any) -> None:
+    """Check what `datasets cache` made, block by block."""
+    from . import caches
+
+    caches.verify(**given)
 
 
 @cli.command()

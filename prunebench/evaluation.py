@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -11,21 +12,46 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .ahead import Ahead
 from .models import Network
 from .types import Images
 
-Pixels = Callable[[Tensor], Tensor]  # positions (B,) on the CPU -> (B, 3, S, S) uint8 on the device
+
+class Pixels:
+    """``source(rows)``: the pictures at ``rows`` (B,) on the CPU as (B, 3, S, S) uint8 on the device.
+
+    From one tensor on the device where all pictures fit, else decoded batch by batch.
+    """
+
+    def __init__(self, images: Images, device: torch.device) -> None:
+        from .datasets.memory import resident
+
+        whole = resident(images)
+        self.images, self.device = images, device
+        self.held = None if whole is None else whole.to(device)
+        self.ahead: Ahead | None = None
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        if self.held is not None:
+            return self.held[rows.to(self.device)]
+        return (self.ahead or self.decoded)(rows).to(self.device, non_blocking=True)
+
+    def decoded(self, rows: Tensor) -> Tensor:
+        x = self.images.pixels(rows)
+        return x.pin_memory() if self.device.type == "cuda" else x
+
+    def expecting(self, batches: Iterable[Tensor]) -> Pixels:
+        """The same source, which decodes ``batches`` ahead as they are asked for; others may be asked for as well."""
+        if self.held is not None:
+            return self
+        source = copy(self)
+        source.ahead = Ahead(self.decoded, batches)
+        return source
 
 
 def pixels_of(images: Images, device: torch.device) -> Pixels:
-    """Batches from one tensor on the device where the pictures fit, else decoded batch by batch."""
-    from .datasets.memory import resident
-
-    whole = resident(images)
-    if whole is None:
-        return lambda rows: images.pixels(rows).to(device, non_blocking=True)
-    held = whole.to(device)
-    return lambda rows: held[rows.to(device)]
+    """Batches of ``images`` on ``device``."""
+    return Pixels(images, device)
 
 
 def autocast(device: torch.device) -> AbstractContextManager[Any]:
@@ -54,11 +80,12 @@ def evaluated(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(positions (b,) in ``chosen``, float32 results (b, ...)) batch by batch; the network's mode is the caller's."""
     batch = batch or (256 if network.size <= 96 else 64)
-    for start in range(0, len(chosen), batch):
-        positions = torch.arange(start, min(start + batch, len(chosen)))
-        padded = F.pad(positions, (0, batch - len(positions)), value=start)
+    parts = [torch.arange(start, min(start + batch, len(chosen))) for start in range(0, len(chosen), batch)]
+    padded = [F.pad(positions, (0, batch - len(positions)), value=int(positions[0])) for positions in parts]
+    source = source.expecting(chosen[places] for places in padded)
+    for positions, places in zip(parts, padded, strict=True):
         with torch.inference_mode():
-            x = source(chosen[padded])
+            x = source(chosen[places])
             with autocast(x.device):
                 values = compute(x)
         yield positions, values[: len(positions)].float()

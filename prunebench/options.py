@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -137,3 +138,14 @@ policy_option = click.option(
     "of its own, without scorer or selector.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+cache_options = options(
+    click.option("--data-root", default="data", show_default=True, help="Where data sets lie."),
+    click.option("--image-size", type=int, help="Side of the pictures in px [default: the data set's]."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Where the cache lies [default: $PRUNEBENCH_CACHE, else prunebench-cache in the data root].",
+    ),
+    as_json,
+)

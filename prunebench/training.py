@@ -96,7 +96,7 @@ def train(
         raise ValueError("a recorder needs a training in epochs")
     y = torch.as_tensor(np.asarray(labels))[chosen].to(device)
     w = None if weights is None else _mean_one(weights, len(chosen)).to(device)
-    source = pixels_of(images, device)
+    source = pixels_of(images, device).expecting(chosen[p] for p, _ in plan.batches(generator_for("order", seed)))
     network = initialised(model, classes, images.size, seed, pretrained)
     fit = _Fit(network.to(device), recipe, plan, device)
     draws = generator_for("augment", seed)

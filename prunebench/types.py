@@ -44,6 +44,10 @@ class Images(ABC):
     def pixels(self, indices: Sequence[int] | np.ndarray | Tensor, size: int | None = None) -> Tensor:
         """(B, 3, S, S) uint8 on the CPU: shorter side resized with antialias to S, then centre crop."""
 
+    def whole(self, size: int) -> Tensor:
+        """All of them, (N, 3, S, S) uint8 on the CPU, without a copy where they lie so already; not to be changed."""
+        return self.pixels(range(len(self)), size)
+
     @abstractmethod
     def digest(self) -> str:
         """SHA-256 of what the pictures are, in order: native pixels in memory, byte size of each file on disk."""

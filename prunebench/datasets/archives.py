@@ -59,6 +59,10 @@ class Archive:
             raise ValueError(f"it unpacks to {len(content)} bytes, the archive says {size}")
         return content
 
+    def checksum(self, name: str) -> int:
+        """CRC-32 of one member's bytes, as the archive's directory gives it."""
+        return self._zip.getinfo(name).CRC
+
     def __reduce__(self) -> tuple[type[Archive], tuple[Path]]:
         return Archive, (self.path,)
 

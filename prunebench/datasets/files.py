@@ -1,4 +1,8 @@
-"""Pictures in files, decoded when asked for by a pool of threads; how many there are never changes a pixel."""
+"""Pictures in files, decoded when asked for by a pool of threads; how many there are never changes a pixel.
+
+Threads, not processes: Pillow and torch release the interpreter lock while they decode and resize, and a batch from
+another process must be copied. THREADS_MEASURED
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,23 +21,18 @@ from torch import Tensor
 from ..errors import UserError
 from ..types import Images
 from .archives import Member
+from .cache import Cached, find
 from .geometry import square
 from .memory import rows_of
 from .pictures import MAX_BYTES, decode, dimensions
+from .threads import default_workers, each
 
 Source = str | Member  # a path, or a member of a zip archive
 T = TypeVar("T")
 
-BLOCK = 64  # files that one thread does at a time
 READ_THROUGH = 2 * 2**30  # bytes of all files together
 SAMPLED = 32  # pictures whose headers decide the default size
 FALLBACK_SIZE, LARGEST_DEFAULT = 224, 256
-
-
-def default_workers() -> int:
-    """As many threads as there are cores for this process, at most 8: decoding releases the interpreter lock."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
 
 
 class FileImages(Images):
@@ -60,8 +58,11 @@ class FileImages(Images):
         self.workers = default_workers() if workers is None else workers
         if size < 1 or self.workers < 1:
             raise ValueError(f"size and workers must be at least 1, got {size} and {workers}")
+        self.cache: Path | None = None  # where pictures decoded once may lie, see `cache`
         self._resident: dict[int, Tensor] = {}  # filled by `memory.resident`, by size
-        self._origin: tuple[dict[int, Tensor], np.ndarray] | None = None  # what it was taken from, and which
+        self._caches: dict[int, Cached | None] = {}  # looked for, by size
+        self._origin: tuple[FileImages, np.ndarray] | None = None  # what it was taken from, and which
+        self._digest: str | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -69,40 +70,77 @@ class FileImages(Images):
     def take(self, indices: Sequence[int] | np.ndarray | Tensor) -> FileImages:
         rows = rows_of(indices, len(self))
         taken = FileImages([self.sources[i] for i in rows], self.size, self.flip, self.workers)
-        if self._origin and not self._resident:
-            taken._origin = self._origin[0], self._origin[1][rows]
-        else:
-            taken._origin = self._resident, rows
+        taken.cache, taken._origin = self.cache, (self, rows)
         return taken
 
     def pixels(self, indices: Sequence[int] | np.ndarray | Tensor, size: int | None = None) -> Tensor:
         rows, side = rows_of(indices, len(self)), size or self.size
-        if side in self._resident:
-            return self._resident[side][torch.from_numpy(rows)]
-        if self._origin and side in self._origin[0]:
-            made, place = self._origin
-            return made[side][torch.from_numpy(place[rows])]
-        batch = np.empty((len(rows), 3, side, side), dtype=np.uint8)
+        standing = self._standing(rows, side)
+        return self.decoded(rows, side) if standing is None else standing
+
+    def decoded(self, rows: np.ndarray, size: int) -> Tensor:
+        """(B, 3, S, S) uint8 from the files themselves, whatever lies decoded already."""
+        batch = np.empty((len(rows), 3, size, size), dtype=np.uint8)
 
         def fill(i: int) -> None:
-            batch[i] = _square(self.sources[rows[i]], side)
+            batch[i] = _square(self.sources[rows[i]], size)
 
-        _each(fill, range(len(rows)), self.workers)
+        each(fill, range(len(rows)), self.workers)
         return torch.from_numpy(batch)
 
+    def whole(self, size: int) -> Tensor:
+        cached = self._cached(size)
+        found = None if cached is None or size in self._resident else cached.whole(self.workers)
+        return self.pixels(range(len(self)), size) if found is None else found
+
+    def look_in(self, folder: Path | None) -> None:
+        """Let pictures decoded once be found in ``folder``, also those of the set that this one was taken from."""
+        self.cache, self._caches = folder, {}
+        if self._origin:
+            self._origin[0].look_in(folder)
+
+    def _standing(self, rows: np.ndarray, size: int) -> Tensor | None:
+        """The pixels where they lie decoded: in memory, in a cache, or with the set that this one was taken from."""
+        if size in self._resident:
+            return self._resident[size][torch.from_numpy(rows)]
+        cached = self._cached(size)
+        if cached is not None:
+            return cached.pixels(rows, lambda bad: self.decoded(bad, size), self.workers)
+        return self._origin[0]._standing(self._origin[1][rows], size) if self._origin else None
+
+    def _cached(self, size: int) -> Cached | None:
+        if size not in self._caches:
+            self._caches[size] = find(self.cache, self, size) if self.cache and len(self) else None
+        return self._caches[size]
+
     def __getstate__(self) -> dict[str, Any]:  # decoded pictures stay here: another process decodes its own
-        return {**self.__dict__, "_resident": {}, "_origin": None}
+        return {**self.__dict__, "_resident": {}, "_caches": {}, "_origin": None}
 
     def digest(self) -> str:
         """SHA-256 of the byte size of each file, in order (in an archive, unpacked), and of the CRC-32 of its content:
         pictures replaced by others of the same size are other data. Sets above `READ_THROUGH` bytes in all are not read
         through.
         """
-        sizes = np.array(_each(_bytes, self.sources, self.workers), dtype="<i8")
-        digest = hashlib.sha256(sizes.tobytes())
-        if sizes.sum() <= READ_THROUGH:
-            digest.update(np.array(_each(_checksum, self.sources, self.workers), dtype="<u4").tobytes())
+        if self._digest is None:
+            sizes = self._sizes()
+            digest = hashlib.sha256(sizes.tobytes())
+            if sizes.sum() <= READ_THROUGH:
+                digest.update(np.array(each(_checksum, self.sources, self.workers), dtype="<u4").tobytes())
+            self._digest = digest.hexdigest()
+        return self._digest
+
+    def contents(self) -> str:
+        """SHA-256 that tells these files from any others: `digest`, and for sets that it does not read through the
+        time when each file last changed (in an archive, the CRC-32 that its directory gives).
+        """
+        sizes = self._sizes()
+        digest = hashlib.sha256(self.digest().encode())
+        if sizes.sum() > READ_THROUGH:
+            digest.update(np.array(each(_stamp, self.sources, self.workers), dtype="<i8").tobytes())
         return digest.hexdigest()
+
+    def _sizes(self) -> np.ndarray:
+        return np.array(each(_bytes, self.sources, self.workers), dtype="<i8")
 
 
 def native_size(sources: Sequence[Source]) -> int:
@@ -131,6 +169,12 @@ def _bytes(source: Source) -> int:
     return source.size if isinstance(source, Member) else _explained(lambda path: os.path.getsize(str(path)), source)
 
 
+def _stamp(source: Source) -> int:
+    if isinstance(source, Member):
+        return source.archive.checksum(source.name)
+    return _explained(lambda path: os.stat(str(path)).st_mtime_ns, source)
+
+
 def _checksum(source: Source) -> int:
     def crc(source: Source) -> int:
         content = read(source)
@@ -143,7 +187,7 @@ def _checksum(source: Source) -> int:
 
 def _square(source: Source, size: int) -> np.ndarray:  # -> (3, S, S) uint8
     def picture(source: Source) -> np.ndarray:
-        pixels = decode(read(source)).transpose(2, 0, 1)
+        pixels = decode(read(source), size).transpose(2, 0, 1)
         if pixels.shape[1:] == (size, size):
             return pixels
         return square(torch.from_numpy(np.ascontiguousarray(pixels)).unsqueeze(0), size)[0].numpy()
@@ -162,18 +206,3 @@ def _explained(step: Callable[[Source], T], source: Source) -> T:
     except Exception as error:
         reason = re.sub(r" ?<[^<>]* object at 0x[0-9a-f]+>", "", str(error)) or type(error).__name__
         raise UserError(f"{source} cannot be read as a picture ({reason}); replace or remove this file") from error
-
-
-def _each(step: Callable[[Any], T], items: Sequence[Any], workers: int) -> list[T]:
-    """[step(item) for item in items] on ``workers`` threads; the first failing item raises, whatever the timing."""
-    rows = min(BLOCK, -(-len(items) // (4 * workers)))
-    blocks = [items[i : i + rows] for i in range(0, len(items), max(1, rows))]
-    if workers == 1 or len(blocks) < 2:
-        return [step(item) for item in items]
-    with ThreadPoolExecutor(min(workers, len(blocks))) as pool:
-        try:
-            done = list(pool.map(lambda block: [step(item) for item in block], blocks))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return [result for block in done for result in block]

@@ -1,4 +1,7 @@
-"""From the text of a data set to the data set: `fashion-mnist(train=10000)`, `folder:DIR`."""
+"""From the text of a data set to the data set: `fashion-mnist(train=10000)`, `folder:DIR`.
+
+Pictures in files are looked for among those decoded once (`cache`): whether there are any changes no record.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from ..errors import UserError
 from ..registry import Registry
 from ..spec import parse
 from ..types import Dataset
+from .cache import cache_folder, tell_missing
+from .files import FileImages
 
 
 def load(
@@ -30,6 +35,11 @@ def load(
         raise UserError(
             f"{entry.key} returned a {type(found).__name__}, not a Dataset: tell {entry.plugin.distribution}"
         )
+    caches = cache_folder(root)
+    for split in (found.train, found.test):
+        if isinstance(split.images, FileImages):
+            tell_missing(caches)
+            split.images.look_in(caches)
     return replace(found, name=_name(text))
 
 

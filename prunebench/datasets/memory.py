@@ -93,6 +93,5 @@ def resident(images: Images, size: int | None = None, limit: int = RESIDENT_LIMI
         return None
     made: dict[int, Tensor] = images.__dict__.setdefault("_resident", {})
     if size not in made:
-        everything = range(len(images))
-        made[size] = images.whole(size) if isinstance(images, MemoryImages) else images.pixels(everything, size)
+        made[size] = images.whole(size)
     return made[size]
