@@ -228,7 +228,7 @@ def _checked_card(card: dict[str, Any], path: Path) -> dict[str, Any]:
         if not isinstance(value, _FIELDS.get(name, object)) or value not in _CHOICES.get(name, (value,)):
             raise UserError(f"{path} says {name} = {str(value)[:40]!r}, which no such card can: write the file again")
     cost = card.get("cost", {})
-    known = {field.name: str if field.name == "device" else (int, float) for field in fields(Cost)}
+    known = {field.name: str if isinstance(field.default, str) else (int, float) for field in fields(Cost)}
     if wrong_cost := [name for name, value in cost.items() if not isinstance(value, known.get(name, ()))]:
         raise UserError(f"{path} has a cost with a strange {wrong_cost[0]!r}: write the file again")
     return card
