@@ -20,6 +20,7 @@ LAYERS = [
         "methods",
         "registry",
         "publishing",
+        "records",
         "store",
         "option_files",
     ),

@@ -91,6 +91,24 @@ def test_terminal_table_fits_one_hundred_columns():
     assert max(cell_len(line) for line in str(board(results)).splitlines()) <= 100
 
 
+@pytest.mark.parametrize("width", [100, 104, 180])
+def test_a_table_that_folds_nothing_is_what_rich_prints(monkeypatch, width):
+    from prunebench.leaderboard import formats
+
+    monkeypatch.setattr(formats, "WIDTH", width)
+    found, folded = small(), []
+    results = [t for row in found.tables[0].rows for t in row.trials]
+    for i, text in enumerate(HOSTILE):
+        results += three_seeds(trial, scorer=f"x/{text}", keep=0.1 * (i % 3 + 1), model=f"net{i % 2}")
+    for shown in (found, board(results), board(results[:7], group_by=("keep",)), board([full()])):
+        ours = render(shown)
+        folded += [not formats._plain(table, formats.columns(shown)) for table in shown.tables]
+        with monkeypatch.context() as slow:
+            slow.setattr(formats, "_plain", lambda table, names: "")
+            assert render(shown) == ours
+    assert not all(folded)
+
+
 def test_markdown_is_a_heading_and_a_whole_table_per_group():
     lines = small().render("md").splitlines()
     assert lines[0] == "### digits · resnet18 · 120 steps · seeds 0-2 · given one scoring run"

@@ -16,6 +16,8 @@ _FORMULA = ("=", "+", "-", "@")
 
 def clean(text: str) -> str:
     """One line without terminal sequences, control characters, direction marks or surrogates."""
+    if text.isprintable():  # nothing of what is taken away below
+        return " ".join(text.split())
     spaced = " ".join(_ESCAPES.sub("", text).split())
     return "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from ..types import TrialResult
@@ -47,7 +48,7 @@ def on_track(trial: TrialResult, track: str) -> bool:
 
 def groups(trials: Iterable[TrialResult]) -> Iterator[Group]:
     """All groups; a trial that no scoring run had a part in stands in each group of its training conditions."""
-    for trained, alike in _split(trials, lambda t: tuple(getattr(t, name) for name in TRAINED)).items():
+    for trained, alike in _split(trials, attrgetter(*TRAINED)).items():
         conditions = dict(zip(TRAINED, trained, strict=True))
         for long in _by_length(alike):
             yield from _by_scoring(conditions | {"steps": _range([t.steps for t in long])}, long)
