@@ -102,9 +102,9 @@ def test_a_table_that_folds_nothing_is_what_rich_prints(monkeypatch, width):
         results += three_seeds(trial, scorer=f"x/{text}", keep=0.1 * (i % 3 + 1), model=f"net{i % 2}")
     for shown in (found, board(results), board(results[:7], group_by=("keep",)), board([full()])):
         ours = render(shown)
-        folded += [not formats._plain(table, formats.columns(shown)) for table in shown.tables]
+        folded += [not formats._plain(grid) for _, grid in formats._grids(shown, "results")]
         with monkeypatch.context() as slow:
-            slow.setattr(formats, "_plain", lambda table, names: "")
+            slow.setattr(formats, "_plain", lambda grid: "")
             assert render(shown) == ours
     assert not all(folded)
 

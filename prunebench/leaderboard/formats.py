@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich import box
@@ -17,46 +17,91 @@ from rich.text import Text
 
 from ..errors import UserError
 from ..spec import near
+from .costs import COUNTED
+from .costs import told as told_reuses
 from .escaping import clean, csv_text, markdown
 from .groups import TRAINED
 from .ranking import RIVALS, Board, plugin_versions
 from .table import MEASURES, Row, Table
-from .wording import cells, columns, footnote, headings, notes
+from .transfer import Transfer
+from .wording import (
+    COST_COLUMNS,
+    COST_FOOTNOTE,
+    cells,
+    columns,
+    cost_cells,
+    footnote,
+    headings,
+    notes,
+    transfer_tables,
+)
 
 WIDTH = 100  # columns of the terminal table
 _NARROWEST = 12  # columns of the methods
 VERSION = 1  # of the JSON form
 
 
-def render(board: Board, form: str = "table") -> str:
-    """The board as "table", "md", "csv" or "json".
+def render(board: Board, form: str = "table", shown: str = "results") -> str:
+    """The board as "table", "md", "csv" or "json"; the first two show "results" or "cost", the others everything.
 
     Raises:
-        UserError: another form.
+        UserError: another form, or other columns.
     """
     if form not in FORMATS:
         raise UserError(f"there is no format {form!r}{near(form, FORMATS)} (known: {', '.join(FORMATS)})")
-    return FORMATS[form](board)
+    if shown not in SHOWN:
+        raise UserError(f"there are no columns {shown!r}{near(shown, SHOWN)} (known: {', '.join(SHOWN)})")
+    return FORMATS[form](board, shown)
 
 
-def as_table(board: Board) -> str:
+def as_table(board: Board, shown: str = "results") -> str:
     """For a terminal of 100 columns, without colours."""
     stream = io.StringIO()
     console = Console(
         file=stream, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False
     )
-    for heading, table in zip(headings(board), board.tables, strict=True):
+    for heading, grid in _grids(board, shown):
         console.print(Text(clean(heading)))
-        plain = _plain(table, columns(board))
-        stream.write(plain) if plain else console.print(_rich(table, columns(board)))
-    for line in notes(board) + (list(footnote(board)) if board.tables else []):
+        plain = _plain(grid)
+        stream.write(plain) if plain else console.print(_rich(grid))
+    for line in _below(board, shown):
         console.print(Text(clean(line)))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
-def _plain(table: Table, names: tuple[str, ...]) -> str:
+@dataclass(frozen=True)
+class _Grid:
+    """Column names, the text of each row, and whether a section ends with it."""
+
+    names: tuple[str, ...]
+    lines: list[tuple[str, ...]]
+    ends: list[bool]
+
+
+def _grids(board: Board, shown: str) -> Iterator[tuple[str, _Grid]]:
+    """Heading and cells of every table, and of what is shown of transfer below them."""
+    names = columns(board) if shown == "results" else COST_COLUMNS
+    for heading, table in zip(headings(board), board.tables, strict=True):
+        lines = [cells(row, names) if shown == "results" else cost_cells(row) for row in table.rows]
+        following = (*table.rows[1:], None)
+        ends = [
+            after is not None and (after.keep, after.oracle) != (row.keep, row.oracle)
+            for row, after in zip(table.rows, following, strict=True)
+        ]
+        yield heading, _Grid(names, lines, ends)
+    if shown == "results":
+        for heading, names, lines in transfer_tables(board):
+            yield heading, _Grid(names, lines, [False] * len(lines))
+
+
+def _below(board: Board, shown: str) -> list[str]:
+    said = footnote(board) if shown == "results" else COST_FOOTNOTE
+    return notes(board) + (list(said) if board.tables else [])
+
+
+def _plain(grid: _Grid) -> str:
     """What `_rich` gives where no cell must be folded, in a hundredth of the time; "" where one must."""
-    lines = [names, *(tuple(clean(cell) for cell in cells(row, names)) for row in table.rows)]
+    lines = [grid.names, *(tuple(map(clean, line)) for line in grid.lines)]
     sizes = [[cell_len(cell) for cell in line] for line in lines]
     widths = [max(column) for column in zip(*sizes, strict=True)]
     widths[0] = max(widths[0], _NARROWEST)
@@ -69,38 +114,29 @@ def _plain(table: Table, names: tuple[str, ...]) -> str:
         padded[0] = line[0] + " " * (widths[0] - taken[0])
         shown.append(" " + "  ".join(padded))
     shown.insert(1, " " + "─" * total)
-    parted = [part for line, ends in zip(shown, (0, 0, *_ends(table)), strict=True) for part in (line, "")[: 1 + ends]]
+    parted = [part for line, ends in zip(shown, (0, 0, *grid.ends), strict=True) for part in (line, "")[: 1 + ends]]
     return "\n".join(["", *parted, "", ""])
 
 
-def _ends(table: Table) -> list[bool]:
-    """Whether a section ends with a row: another keep ratio follows, or the oracles do."""
-    following = (*table.rows[1:], None)
-    return [
-        after is not None and (after.keep, after.oracle) != (row.keep, row.oracle)
-        for row, after in zip(table.rows, following, strict=True)
-    ]
-
-
-def _rich(table: Table, names: tuple[str, ...]) -> RichTable:
+def _rich(grid: _Grid) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    shown.add_column(names[0], overflow="fold", min_width=_NARROWEST)
-    for name in names[1:]:
+    shown.add_column(grid.names[0], overflow="fold", min_width=_NARROWEST)
+    for name in grid.names[1:]:
         shown.add_column(name, justify="right", no_wrap=True, overflow="fold")
-    for row, ends in zip(table.rows, _ends(table), strict=True):
-        shown.add_row(*(Text(clean(cell)) for cell in cells(row, names)), end_section=ends)
+    for line, ends in zip(grid.lines, grid.ends, strict=True):
+        shown.add_row(*(Text(clean(cell)) for cell in line), end_section=ends)
     return shown
 
 
-def as_markdown(board: Board) -> str:
+def as_markdown(board: Board, shown: str = "results") -> str:
     """A heading and a table per group, and footnotes."""
     lines = []
-    for heading, table in zip(headings(board), board.tables, strict=True):
-        names = columns(board)
-        lines += [f"### {markdown(heading)}", "", _piped(names), _piped([":---", *["---:"] * (len(names) - 1)])]
-        lines += [_piped([markdown(cell) for cell in cells(row, names)]) for row in table.rows]
+    for heading, grid in _grids(board, shown):
+        lines += [f"### {markdown(heading)}", "", _piped(grid.names)]
+        lines += [_piped([":---", *["---:"] * (len(grid.names) - 1)])]
+        lines += [_piped([markdown(cell) for cell in line]) for line in grid.lines]
         lines.append("")
-    for line in notes(board) + (list(footnote(board)) if board.tables else []):
+    for line in _below(board, shown):
         lines += [markdown(line), ""]
     return "\n".join(lines).rstrip()
 
@@ -109,15 +145,18 @@ def _piped(parts: Any) -> str:
     return f"| {' | '.join(parts)} |"
 
 
-def as_csv(board: Board) -> str:
-    """One line per row of every table; accuracies and differences in 0..1."""
+def as_csv(board: Board, shown: str = "everything") -> str:
+    """One line per row of every table, whatever is ``shown``; accuracies and differences in 0..1."""
     stream, rival = io.StringIO(), f"vs_{RIVALS[board.track]}_"
     names = [name.replace("vs_balanced_", rival) for name in CSV_COLUMNS]
     writer = csv.DictWriter(stream, names, lineterminator="\n")
     writer.writeheader()
+    moved = {id(transfer.row): transfer for transfer in board.transfers}
     for number, table in enumerate(board.tables, 1):
         for row in table.rows:
-            line = {k.replace("vs_balanced_", rival): v for k, v in {"table": number, **_flat(row, table)}.items()}
+            line = {
+                k.replace("vs_balanced_", rival): v for k, v in _line(number, row, table, moved.get(id(row))).items()
+            }
             writer.writerow({k: csv_text(v) if isinstance(v, str) else v for k, v in line.items()})
     return stream.getvalue().rstrip("\n")
 
@@ -127,13 +166,29 @@ _NAMED = ("method", "baseline", "scorer", "selector", "variant", "keep", "exampl
 _SECONDS = ("score_seconds", "select_seconds", "train_seconds")
 _ACCURACY = ("mean", "sd", "half")
 _AGAINST = ("n", "mean", "half", "p", "p_holm")
+_GAP = ("gap", "gap_half")
+STEPS = ("score", "select", "train")
 CSV_COLUMNS = (
     *("table", *_CONDITIONS, *_NAMED, "seeds"),
     *(f"accuracy_{name}" for name in _ACCURACY),
     *(f"vs_balanced_{name}" for name in _AGAINST),
     *MEASURES,
     *_SECONDS,
+    *(f"{step}_{name}" for step in STEPS for name in ("seconds_here", *COUNTED)),
+    "reuses",
+    *(f"transfer_{name}" for name in ("seeds", "on_others", *_GAP)),
 )
+
+
+def _line(number: int, row: Row, table: Table, transfer: Transfer | None) -> dict[str, Any]:
+    costs = {step: cost or {} for step, cost in row.costs.items()}
+    line = {"table": number, **_flat(row, table), "reuses": told_reuses(row.reuses)}
+    for step, cost in costs.items():
+        line |= {f"{step}_seconds_here": cost.get("seconds"), **{f"{step}_{n}": cost.get(n) for n in COUNTED}}
+    if transfer:
+        line |= {"transfer_seeds": transfer.gap.n, "transfer_on_others": transfer.on_others.mean}
+        line |= dict(zip((f"transfer_{n}" for n in _GAP), (transfer.gap.mean, transfer.gap.half), strict=True))
+    return line
 
 
 def _flat(row: Row, table: Table) -> dict[str, Any]:
@@ -148,7 +203,7 @@ def _flat(row: Row, table: Table) -> dict[str, Any]:
     }
 
 
-def as_json(board: Board) -> str:
+def as_json(board: Board, shown: str = "everything") -> str:
     """Everything, for programs: conditions, rows, accuracies by seed, trial ids, failed cells."""
     told = {
         "prunebench_leaderboard": VERSION,
@@ -168,6 +223,7 @@ def as_json(board: Board) -> str:
             }
             for heading, table in zip(headings(board), board.tables, strict=True)
         ],
+        "transfer": [_told_transfer(transfer, board) for transfer in board.transfers],
         "failed": board.failures,
         "left_out": board.left_out,
     }
@@ -179,6 +235,18 @@ def _told(row: Row, board: Board) -> dict[str, Any]:
     told = _row(row)
     told[f"vs_{RIVALS[board.track]}"] = told.pop("vs_balanced")
     return told | ({"labels_revealed": row.examples} if board.track == "label-free" else {})
+
+
+def _told_transfer(transfer: Transfer, board: Board) -> dict[str, Any]:
+    row, group = transfer.row, next(i for i, table in enumerate(board.tables) if transfer.row in table.rows)
+    return {
+        "group": group,
+        **{"method": clean(row.label), "scorer": row.scorer, "selector": row.selector, "variant": row.variant},
+        **{"keep": row.keep, "reference": transfer.reference, "others": transfer.others},
+        "on_reference": asdict(transfer.on_reference),
+        "on_others": asdict(transfer.on_others),
+        "gap": asdict(transfer.gap),
+    }
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -198,6 +266,9 @@ def _row(row: Row) -> dict[str, Any]:
         "score_seconds": row.score_seconds,
         "select_seconds": row.select_seconds,
         "train_seconds": row.train_seconds,
+        "costs": row.costs,
+        "reuses": told_reuses(row.reuses),
+        "class_counts": row.class_counts,
         "trials": [
             {"id": t.id, "seed": t.seed, "score_seed": t.score_seed, "selection": t.selection, "accuracy": t.accuracy}
             for t in row.trials
@@ -215,4 +286,5 @@ def _versions(row: Row) -> dict[str, list[str]]:
     return {name: sorted(versions) for name, versions in sorted(found.items())}
 
 
-FORMATS: dict[str, Callable[[Board], str]] = {"table": as_table, "md": as_markdown, "csv": as_csv, "json": as_json}
+SHOWN = ("results", "cost")
+FORMATS: dict[str, Callable[[Board, str], str]] = {"table": as_table, "md": as_markdown, "csv": as_csv, "json": as_json}
