@@ -233,6 +233,19 @@ def test_the_best_epoch_is_the_accuracy_of_a_training_stopped_there(tmp_path, mo
     assert result.accuracy == looks[12]
 
 
+def test_looks_go_on_after_an_interruption():
+    import torch
+
+    from prunebench.best_epoch import BestEpoch
+
+    first, second = (BestEpoch(None, torch.device("cpu"), {2, 4, 6}) for _ in range(2))
+    first.accuracies = {2: 0.1, 4: 1 / 3}
+    second.restore(first.state())
+    assert second.accuracies == first.accuracies and second.found(6, 0.3) == {"best_accuracy": 1 / 3, "best_step": 4}
+    assert BestEpoch(None, torch.device("cpu"), {2}).state()["accuracies"].shape == (0,)
+    assert second.found(6, 1 / 3)["best_step"] == 4  # the first of equals
+
+
 def test_a_record_with_a_best_epoch_serves_where_none_is_asked_for(tmp_path, monkeypatch):
     plan = replace(PLAN, store=str(tmp_path), steps=6)
     looked = [r.id for r in pb.run(replace(plan, best_epoch=True))]
