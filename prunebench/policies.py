@@ -20,7 +20,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 
@@ -165,6 +165,7 @@ def below_mean(losses: np.ndarray) -> np.ndarray:
     return losses < np.clip(known.mean(), known.min(), known.max())
 
 
+@lru_cache
 def policy_text(text: str) -> str:
     """The canonical text of a policy: all options in order, "plain" as it is.
 
@@ -175,6 +176,7 @@ def policy_text(text: str) -> str:
     return write(name, options) if options else name
 
 
+@lru_cache
 def policy_label(text: str) -> str:
     """A policy as people write it: the name, and the options that differ from the defaults."""
     name, options = _bound(text)

@@ -110,12 +110,13 @@ def test_steps_are_what_the_seconds_leave(full, steps, spent, left):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Trainings that say how long they took: so many seconds a step, far above what anything else takes."""
+    """Trainings that say how long they took: so many seconds a step, far above what anything else takes; twice as many
+    for trial seed 1."""
     real, rate = training_module.train, {"seconds": 1000.0}
 
     def timed(*args, **options):
         trained = real(*args, **options)
-        trained.seconds = trained.steps * rate["seconds"]
+        trained.seconds = trained.steps * rate["seconds"] * (1 + (options["seed"] == 1))
         return trained
 
     monkeypatch.setattr(training_module, "train", timed)
@@ -133,8 +134,8 @@ def test_scoring_selecting_and_training_cost_what_full_training_costs(tmp_path, 
     }
     assert {r.budget_seconds for r in results} == {FULL_STEPS * 1000.0}
     assert {r.train_budget for r in results} == {"cost"}
-    spent = [r.score_cost.alone_seconds + r.select_cost.alone_seconds + r.train_cost.seconds for r in results]
-    assert all(abs(s - FULL_STEPS * 1000) < 500 for s in spent)
+    costs = [(r.score_cost, r.select_cost, r.train_cost) for r in results if r.seed == 0]
+    assert all(abs(sum(c.alone_seconds for c in row) - FULL_STEPS * 1000) < 500 for row in costs)
     (table,) = pb.leaderboard(tmp_path).tables
     assert table.conditions["steps"] == [17, 19] and "equal cost (17-19 steps) · " in str(pb.leaderboard(tmp_path))
 
