@@ -286,10 +286,10 @@ def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
         raise UserError(
             f"{file} keeps position {given.indices.max()}, {harness.dataset.name} has positions 0 to {n - 1}"
         )
-    if given.fingerprint not in (None, harness.dataset.fingerprint):
+    if given.fingerprint not in (None, harness.dataset.fingerprint, harness.dataset.images_fingerprint):
         raise UserError(
-            f"{file} is a selection of another data set (fingerprint {given.fingerprint[:12]}, "
-            f"{harness.dataset.name} has {harness.dataset.fingerprint[:12]})"
+            f"{file} is a selection of another data set, or its files have changed since (fingerprint "
+            f"{given.fingerprint[:12]}, {harness.dataset.name} has {harness.dataset.fingerprint[:12]}): select again"
         )
     return replace(given, scorer=None, selector="subset", keep=len(given) / n, size=n, id=None, label_free=False)
 

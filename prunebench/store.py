@@ -203,10 +203,9 @@ class Store:
         working, made, final = self._making(id), self._made(id), self.root / "models" / id
         with self._explained(final):
             if not made.exists():
-                publishing.remove(final)  # nobody knows what it is
                 return None
             if working.exists():
-                publishing.remove(final)
+                publishing.remove(final)  # without a card nobody knows what it is
                 working.rename(final)
             fsync(final.parent)
             publish(made, self._card("models", id))

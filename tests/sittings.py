@@ -1,8 +1,8 @@
 """Sittings of `publisher` in processes of their own, forked so that a hundred of them take seconds.
 
-What must hold after each: what has its final name verifies (I1), what was acknowledged is there (I2), nothing has to
-be removed by hand (I6). That a store finished at last has the bytes of an undisturbed one (I3) is for the tests to
-compare.
+What must hold after each: what has its final name verifies (I1), what was acknowledged is there (I2), nothing is left
+that has to be removed by hand (I6). That a store which is finished at last has the bytes of an undisturbed one (I3) is
+for the tests to compare.
 """
 
 from __future__ import annotations

@@ -181,12 +181,12 @@ def test_a_power_cut_after_every_single_step(shm, undisturbed, monkeypatch):
     disk, acknowledged, moments = Disk(top), list[str](), [0]
     real = {name: getattr(os, name) for name in STEPS}
 
-    def cut() -> None:
+    def cut(last: str = "") -> None:
         moments[0] += 1
         for case in ("synced names", "synced names and the latest", "all names, synced content"):
             store = disk.left(case, shm / "left")
-            if store.exists():
-                check(store, acknowledged)
+            if store.exists() or last:
+                check(store, acknowledged, last)
                 if moments[0] % 40 == 0:
                     publish(store, str)
                     assert content(store) == undisturbed
@@ -194,26 +194,26 @@ def test_a_power_cut_after_every_single_step(shm, undisturbed, monkeypatch):
 
     def fsync(handle):
         disk.sync(Path(os.readlink(f"/proc/self/fd/{handle}")))
-        cut_outside(cut)
+        with_real_calls(cut)
 
     def naming(name):
         def call(source, target, *args, **kwargs):
             real[name](source, target, *args, **kwargs)
             disk.named(Path(target))
-            cut_outside(cut)
+            with_real_calls(cut)
 
         return call
 
-    def cut_outside(cut) -> None:
+    def with_real_calls(cut, *last) -> None:
         with monkeypatch.context() as outside:
             for name, call in real.items():
                 outside.setattr(os, name, call)
-            cut()
+            cut(*last)
 
     def say(line: str) -> None:
         if line.startswith("made"):
             acknowledged.append(line.split()[2])
-            cut_outside(cut)
+        with_real_calls(cut, line)
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fsync)
@@ -371,19 +371,36 @@ def test_a_store_that_cannot_be_written_is_told_before_anything_is_made(shm, und
     assert sitting.those("made") == []
 
 
+@pytest.mark.parametrize("kind", store_module.KINDS)
+def test_one_folder_that_cannot_be_written_is_enough(shm, kind):
+    """Whichever: before a day of work it is not known which it will need."""
+    root = Store(shm / "store").root
+    if os.geteuid() == 0:
+        for folder in (root, *root.iterdir()):
+            os.chown(folder, 65534, 65534)
+    (root / kind).chmod(0o555)
+    sitting = begin(root, prepare=lambda: (nobody(), setattr(Store, "note_failure", lambda *_: None))).end()
+    (root / kind).chmod(0o755)
+    (error,) = sitting.errors
+    assert f"cannot write {root / kind} (Permission denied)" in error and sitting.those("made") == []
+
+
 def test_what_may_not_be_read_is_not_damaged(shm):
     """A record of somebody else, or too many open files: computing it again would be no remedy."""
     root = shm / "store"
     publish(root, str, each=1)
     whole = content(root)
+    if os.geteuid() == 0:
+        for path in (root, *root.rglob("*")):
+            os.chown(path, 65534, 65534)
     for path in root.rglob("*.json"):
         path.chmod(0o000)
     sitting = begin(root, prepare=nobody, each=1).end()
     for path in root.rglob("*.json"):
         path.chmod(0o644)
     (error,) = sitting.errors
-    assert "Permission denied" in error or "cannot be read" in error
-    assert content(root) == whole
+    assert "cannot be read (Permission denied): make it readable, or give another --store; it was left" in error
+    assert {name: kept for name, kept in content(root).items() if not name.startswith("failures/")} == whole
 
 
 # ---- F8: rivals
@@ -455,6 +472,27 @@ def test_a_driver_paused_at_any_point_of_publishing_makes_no_second_record(shm):
         shutil.rmtree(root / ".gone")
         temporaries = [name for name in before if Path(name).name.startswith(".tmp-")]
         assert after == {name: kept for name, kept in before.items() if name not in temporaries}
+
+
+def test_what_another_has_mended_is_not_set_aside(shm):
+    """A driver that is paused with damage in its hand does not move away what has been put in its place."""
+    root, order = shm / "store", work(1)
+    publish(root, str, each=1)
+    whole = content(root)
+    random.Random(0).shuffle(order)
+    card = root / order[0][1] / f"{identify(*order[0][1:3])}.json"
+    card.write_bytes(b"{")
+    slow = begin(root, prepare=lambda: stopping_at("replace", 1), each=1)
+    os.waitpid(slow.pid, os.WUNTRACED)
+    other = begin(root, each=1)
+    other.read(0.3)
+    os.kill(slow.pid, signal.SIGCONT)
+    ended = [slow.end(), other.end()]
+    assert [driver.errors for driver in ended] == [[], []]
+    assert sum(driver.those("made").count(card.stem) for driver in ended) == 1
+    (aside,) = root.glob("*/*.damaged-*")
+    aside.unlink()
+    assert content(root) == whole
 
 
 def test_whoever_waits_for_a_paused_driver_says_so_and_goes_on_with_it(shm, caplog, monkeypatch):
