@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,8 @@ def test_the_attack_is_one(tmp_path, mark):
         "o.npz": lambda path: np.load(path, allow_pickle=True)["values"],
     }
     for name, read in careless.items():
-        read(tmp_path / name)
+        with suppress(RuntimeError):  # torch's word on a plain pickle, once it has run
+            read(tmp_path / name)
         assert mark.is_dir(), name
         mark.rmdir()
 
