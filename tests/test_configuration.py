@@ -164,3 +164,13 @@ def test_score_and_train_take_their_options_from_a_file_too(call, tmp_path):
     assert code == 0 and "written: s.npz" in out, err
     code, _, err = call("score", "--config", "s.toml", "--from-log", "log.npz")
     assert code == 2 and "exclude each other" in err
+
+
+def test_the_documented_file_is_one(tmp_path):
+    from pathlib import Path
+
+    page = (Path(__file__).parents[1] / "docs" / "files.md").read_text()
+    example = page[page.index("    scorer = [") : page.index("Nothing is ever unpickled")]
+    (tmp_path / "c.toml").write_text("\n".join(line.strip() for line in example.splitlines()))
+    taken = options_of(run, tmp_path / "c.toml")
+    assert taken["keep"] == "0.1,0.3" and taken["scorers"] == ["drd", "el2n(epoch=5)"] and taken["fail_fast"] is True

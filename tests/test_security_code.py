@@ -234,3 +234,17 @@ def test_a_table_of_labels_that_unpacks_without_end_is_refused(tmp_path, monkeyp
     (tmp_path / "n.csv.gz").write_bytes(gzip.compress(b"path,label\n" + b"train:0,a\n" * 5000))
     with pytest.raises(pb.UserError, match="more than 10000 bytes"):
         from_file(split, tmp_path / "n.csv.gz", None, ("a", "b"))
+
+
+def test_every_rule_of_the_security_page_names_tests_that_are_there():
+    rows = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("| ")][2:]
+    assert len(rows) >= 16
+    for row in rows:
+        held, attacked = row.split("|")[3:5]
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", attacked)
+        assert named, row
+        for file, test in named:
+            assert re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.MULTILINE), (file, test)
+        for module in re.findall(r"`([\w/]+\.py)`", held):
+            place = "plugins/drd" if module.startswith("prunebench_drd/") else "prunebench"
+            assert (ROOT / place / module).is_file(), module

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 
 import pytest
 import torch
@@ -58,3 +59,50 @@ def test_a_model_folder_with_code_inside_is_refused(write, file, tmp_path):
     with pytest.raises(UserError):
         load_part(DiTTransformer2DModel, tmp_path, "transformer")
     assert not (tmp_path / "owned").exists()
+
+
+MODEL = """
+import pathlib
+
+import torch
+
+pathlib.Path("owned").mkdir(exist_ok=True)
+
+
+class Zero:
+    abar = torch.linspace(1, 0.01, 101, dtype=torch.float64)
+
+    def predict_noise(self, x_t, t, c):
+        return torch.zeros_like(x_t)
+
+    def encode(self, pixels):
+        return pixels.float() / 127.5 - 1
+
+    def decode(self, z):
+        return (z / 2 + 0.5).clamp(0, 1)
+
+
+def make(classes):
+    return Zero()
+"""
+
+
+def test_code_that_a_score_file_names_runs_only_where_the_user_names_it_too(tmp_path, monkeypatch, capsys):
+    from prunebench.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mine_alone.py").write_text(MODEL)
+    scorer = "drd(model='mine_alone:make', timestep=20, draws=1, perceptual='l2')"
+    data = ["--dataset", "planted(train=20,test=10)", "--threads", "1"]
+    main(["score", "--scorer", scorer, *data, "--out", "s.npz"])
+    (tmp_path / "owned").rmdir()
+    monkeypatch.delitem(sys.modules, "mine_alone")
+    explain = ["drd", "explain", "--scores", "s.npz", "--examples", "1", *data]
+    for more in ([], ["--factory", "mine_alone:other"]):
+        with pytest.raises(SystemExit) as left:
+            main([*explain, *more])
+        assert left.value.code == 2 and "say so by --factory mine_alone:make" in capsys.readouterr().err
+        assert not (tmp_path / "owned").exists() and "mine_alone" not in sys.modules
+    main([*explain, "--factory", "mine_alone:make"])
+    assert (tmp_path / "owned").is_dir() and (tmp_path / "explained.png").is_file()
