@@ -181,7 +181,8 @@ def show_steps(classes: tuple[str, ...], levels: Any, found: Mapping[str, Any]) 
     for name in ("class", "pictures", "t*", "level", "SNR", "|d log p / dt|", "runner-up"):
         table.add_column(name, justify="left" if name == "class" else "right")
     candidates = found["candidates"].tolist()
-    for c, name in enumerate(classes):
+    for c, folder in enumerate(classes):
+        name = "".join(letter for letter in " ".join(folder.split()) if letter.isprintable())  # a terminal obeys others
         step, curve = int(found["t_star"][c]), found["curve"][c]
         ranked = sorted(range(len(candidates)), key=lambda i: -curve[i] if curve[i] == curve[i] else 0.0)
         second = next((candidates[i] for i in ranked if candidates[i] != step), step)
@@ -189,7 +190,7 @@ def show_steps(classes: tuple[str, ...], levels: Any, found: Mapping[str, Any]) 
         peak = curve[candidates.index(step)]
         table.add_row(
             *(
-                escape(" ".join(name.split())),
+                escape(name),
                 str(found["samples"][c]),
                 str(step),
                 str(int(levels[step])),

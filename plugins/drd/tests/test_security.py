@@ -106,3 +106,14 @@ def test_code_that_a_score_file_names_runs_only_where_the_user_names_it_too(tmp_
         assert not (tmp_path / "owned").exists() and "mine_alone" not in sys.modules
     main([*explain, "--factory", "mine_alone:make"])
     assert (tmp_path / "owned").is_dir() and (tmp_path / "explained.png").is_file()
+
+
+def test_class_names_of_the_table_of_timesteps_move_no_cursor(capsys):
+    import numpy as np
+    from prunebench_drd.commands import show_steps
+
+    found = {"t_star": np.array([3]), "curve": np.ones((1, 2)), "candidates": np.array([3, 4]), "noises": 1}
+    found |= {"candidate_snr": np.ones(2), "samples": [1], "search_evaluations": 1, "noises_at_t_star": 1}
+    show_steps(("c\x1b[2J\x1b]0;t\x07\u202e [bold]\u009b",), np.arange(10), found)
+    told = capsys.readouterr().out
+    assert "[bold]" in told and not set(told) & set("\x1b\x07\u202e\u009b")
