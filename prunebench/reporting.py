@@ -97,22 +97,6 @@ def say_where(harness: Harness, results: Sequence[TrialResult]) -> None:
         say('load one: prunebench.load_selection("….json").subset(your_dataset)')
 
 
-def dry_run(plan: Plan, as_json: bool) -> None:
-    """The cells of a plan, and which of them stand."""
-    harness = open_harness(plan)
-    rows = [
-        {**asdict(cell), "stands": standing_trial(harness, plan, cell) is not None} for cell in cells(plan, harness)
-    ]
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        scorer = f"{row['scorer']} x " if row["scorer"] else ""
-        state = "stands" if row["stands"] else "to do "
-        click.echo(f"{state}  {scorer}{row['selector']} keep {row['keep']:g}, {row['model']}, seed {row['seed']}")
-    click.echo(f"{len(rows)} trainings, {sum(row['stands'] for row in rows)} stand")
-
-
 def say_failures(failures: Sequence[dict[str, Any]]) -> None:
     """One line per cause."""
     causes: dict[str, list[str]] = {}
