@@ -17,8 +17,8 @@ from .execution.steps import standing_trial
 from .forecast import Work, by_kind, elapsed, longest_chain
 from .foreseen import Foreseen
 from .harness import Harness
-from .rates import Pace, Rate, free_bytes, measured
 from .plans import Plan, cells, open_harness
+from .rates import Pace, Rate, free_bytes, measured
 from .spec import parse
 from .store import Store
 

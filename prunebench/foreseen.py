@@ -21,7 +21,7 @@ from .execution.steps import scores_standing, selection_to_be
 from .forecast import Architecture, Data, Step
 from .harness import Harness
 from .methods import Method
-from .models import build, canonical
+from .models import Network, build, canonical
 from .plans import Cell, Plan
 from .rates import Pace
 from .recipes import recipe
@@ -42,25 +42,12 @@ def data_of(harness: Harness) -> Data:
 
 
 def architecture_of(name: str, classes: int, size: int) -> Architecture:
-    """Counted on a network without storage: nothing is computed.
-
-    ``activations`` are the bytes that autograd keeps, each storage once, of the second of two examples.
-    """
+    """Counted on a network without storage: nothing is computed."""
     import torch
-    from torch.nn import functional as F
-
-    kept: dict[int, Any] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage()._cdata] = tensor
-        return tensor
 
     with torch.device("meta"):
         network = build(name, classes, size, seed=0).train()
-        held = {t.untyped_storage()._cdata for t in (*network.parameters(), *network.buffers())}
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            logits = network(torch.empty(2, 3, size, size, dtype=torch.uint8))
-            F.cross_entropy(logits, torch.zeros(2, dtype=torch.int64))
+        activations = (_kept(network, 4) - _kept(network, 2)) // 2  # what does not grow with a batch is little
         width = network.features(torch.empty(2, 3, size, size, dtype=torch.uint8)).shape[1]
     state = network.state_dict().values()
     return Architecture(
@@ -69,8 +56,27 @@ def architecture_of(name: str, classes: int, size: int) -> Architecture:
         stored=sum(t.nbytes for t in state),
         tensors=len(state),
         width=width,
-        activations=sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in held) // 2,
+        activations=activations,
     )
+
+
+def _kept(network: Network, examples: int) -> int:
+    """Bytes that autograd keeps for the backward pass, each storage once, weights left out."""
+    import torch
+    from torch.nn import functional as F
+
+    kept: dict[int, torch.Tensor] = {}  # alive, so that no two storages bear one name
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits = network(torch.empty(examples, 3, network.size, network.size, dtype=torch.uint8))
+        F.cross_entropy(logits, torch.zeros(examples, dtype=torch.int64))
+    for weight in (*network.parameters(), *network.buffers()):
+        kept.pop(weight.untyped_storage()._cdata, None)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
 @dataclass
@@ -125,9 +131,7 @@ class Foreseen:
         h, trial = self.harness, self.plan.trial(cell.model, cell.seed, cell.selector)
         needs = () if cell.selector in self.plan.of_everything else self._selection(cell)
         row = trial.recipe(h)
-        steps = forecast.trained_steps(
-            self.data, row, cell.keep, trial.budget, steps=trial.steps, epochs=trial.epochs
-        )
+        steps = forecast.trained_steps(self.data, row, cell.keep, trial.budget, steps=trial.steps, epochs=trial.epochs)
         looks = len(trial.looks(h, steps)) if trial.best_epoch else 1
         work = forecast.training(self.data, self.network(cell.model), row, steps, looks)
         self.steps[f"training {cell.name}"] = Step(work, needs)
@@ -193,9 +197,7 @@ class Foreseen:
         runs = range(int(method.options.get("runs", 1)))
         return tuple(name for run in runs for name in self._reference(score_seed, run, self._watched))
 
-    def _reference(
-        self, score_seed: int, run: int, wanted: Mapping[str, Watched], epoch: int | None = None
-    ) -> Names:
+    def _reference(self, score_seed: int, run: int, wanted: Mapping[str, Watched], epoch: int | None = None) -> Names:
         training = scoring_run(self.harness, score_seed, run, wanted, epoch)
         same = (score_seed, run, training.run_epochs if not training.watched else None)
         standing = self._training_stands(training)

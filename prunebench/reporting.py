@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from . import interop, recorded
 from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
 from .errors import CellError, UserError, VerifyError
-from .execution.steps import standing_trial
 from .execution.tasks import Outcome, describe
 from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from .harness import Harness
