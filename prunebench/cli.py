@@ -107,7 +107,9 @@ def _plan(**given: Any) -> Any:
 @execution_options
 @click.option("--shard", type=Shard(), help="Only these cells: i/n.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed cell.")
-@click.option("--dry-run", is_flag=True, help="Say which cells there are and which stand.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say which cells stand, and what the others will take: time, memory, disk."
+)
 @as_json
 @config_option
 def run(
@@ -121,7 +123,9 @@ def run(
         if value is not None and value < 1:
             raise UserError(f"--{name} must be at least 1, got {value:g}")
     if dry_run:
-        reporting.dry_run(plan, as_json)
+        from .dry_run import dry_run as tell
+
+        tell(plan, jobs or reporting.default_jobs(plan), as_json)
         return
     failed = reporting.run_and_report(plan, as_json, executor, jobs, timeout, ray_address)
     if failed:

@@ -22,20 +22,25 @@ def embed(harness: Harness, encoder: str) -> np.ndarray:
     ``pixels`` (flat, [0, 1]); ``pca`` (64 principal components of those); else a local folder or a timm name, loaded
     pretrained.
     """
-    identity = {
-        **harness.conditions(),
-        "what": "embeddings",
-        "data": harness.dataset.images_fingerprint,
-        "encoder": with_tilde(encoder),
-    }
-    record = harness.store.get("evidence", identity)
+    named = identity(harness, encoder)
+    record = harness.store.get("evidence", named)
     if record is None:
         found, exposure = _compute(harness, encoder)
         with harness.store.scratch("embeddings", found.nbytes) as scratch:
             np.save(scratch / "embeddings.npy", found, allow_pickle=False)
             files = {"embeddings.npy": scratch / "embeddings.npy"}
-            record = harness.store.put("evidence", identity, {"pretraining": exposure}, files=files)
+            record = harness.store.put("evidence", named, {"pretraining": exposure}, files=files)
     return map_npy(record.file("embeddings.npy"))
+
+
+def identity(harness: Harness, encoder: str) -> dict[str, Any]:
+    """Of the record of an encoder's embeddings."""
+    return {
+        **harness.conditions(),
+        "what": "embeddings",
+        "data": harness.dataset.images_fingerprint,
+        "encoder": with_tilde(encoder),
+    }
 
 
 def _compute(harness: Harness, encoder: str) -> tuple[np.ndarray, str]:

@@ -112,8 +112,8 @@ def cell_id(harness: Harness, plan: Plan, cell: Cell) -> str:
     return identify("failures", asked)
 
 
-def open_harness(plan: Plan) -> Harness:
-    """Everything that can be seen to be wrong before a cell starts is said here.
+def open_harness(plan: Plan, store: Store | None = None) -> Harness:
+    """Everything that can be seen to be wrong before a cell starts is said here; ``store`` stands in for the plan's.
 
     Raises:
         UserError: conflicting options, unknown names, missing data.
@@ -138,7 +138,7 @@ def open_harness(plan: Plan) -> Harness:
     refuse_epochs_beyond(epochs, *(registry.method("scorer", scorer) for scorer, _ in pairs(plan) if scorer))
     return Harness(
         dataset,
-        Store(plan.store),
+        store or Store(plan.store),
         registry,
         reference=plan.reference,
         reference_epochs=plan.reference_epochs,

@@ -65,7 +65,7 @@ class Reference:
             "what": what,
         }
 
-    def _statistic_identity(self, name: str) -> dict[str, Any]:
+    def statistic_identity(self, name: str) -> dict[str, Any]:
         return self.identity("history") | {"statistic": name, "definition": self.watched[name].definition}
 
     def ensure(self) -> Record:
@@ -85,7 +85,7 @@ class Reference:
 
     def _standing(self) -> Record | None:
         store = self.harness.store
-        if any(store.get("evidence", self._statistic_identity(name)) is None for name in self.watched):
+        if any(store.get("evidence", self.statistic_identity(name)) is None for name in self.watched):
             return None
         if store.get("models", self.identity("network")) is None:
             return None
@@ -114,7 +114,7 @@ class Reference:
             progress=h.progress,
         )
         for name, path in (recorder.close() if recorder else {}).items():
-            identity = self._statistic_identity(name)
+            identity = self.statistic_identity(name)
             if store.get("evidence", identity) is None:
                 store.put("evidence", identity, {}, files={"history.npy": path}, provenance=h.provenance())
         self._publish(trained.network)
@@ -152,7 +152,7 @@ class Reference:
         from .arrays import map_npy
 
         self.ensure()
-        record = self.harness.store.get("evidence", self._statistic_identity(name))
+        record = self.harness.store.get("evidence", self.statistic_identity(name))
         assert record is not None
         return map_npy(record.file("history.npy"))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from . import interop, recorded
 from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
 from .errors import CellError, UserError, VerifyError
-from .execution.steps import standing_trial
 from .execution.tasks import Outcome, describe
 from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from .harness import Harness
@@ -95,22 +93,6 @@ def say_where(harness: Harness, results: Sequence[TrialResult]) -> None:
             say(f"subset: {method} keep {result.keep:g}: {card}")
     if shown:
         say('load one: prunebench.load_selection("….json").subset(your_dataset)')
-
-
-def dry_run(plan: Plan, as_json: bool) -> None:
-    """The cells of a plan, and which of them stand."""
-    harness = open_harness(plan)
-    rows = [
-        {**asdict(cell), "stands": standing_trial(harness, plan, cell) is not None} for cell in cells(plan, harness)
-    ]
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        scorer = f"{row['scorer']} x " if row["scorer"] else ""
-        state = "stands" if row["stands"] else "to do "
-        click.echo(f"{state}  {scorer}{row['selector']} keep {row['keep']:g}, {row['model']}, seed {row['seed']}")
-    click.echo(f"{len(rows)} trainings, {sum(row['stands'] for row in rows)} stand")
 
 
 def say_failures(failures: Sequence[dict[str, Any]]) -> None:

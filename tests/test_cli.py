@@ -179,7 +179,7 @@ def test_a_dry_run_says_what_stands(tmp_path, capsys):
     assert call(*args, "--keep", "0.5") == 0
     capsys.readouterr()
     assert call(*args, "--keep", "0.3,0.5", "--dry-run", "--json") == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["cells"]
     assert [row["stands"] for row in rows] == [row["keep"] != 0.3 for row in rows] and len(rows) == 7
 
 

@@ -110,7 +110,7 @@ def test_the_table_of_searches_is_the_record():
 def test_the_tables_of_scale_are_the_record():
     import json
 
-    text = (ROOT / "docs" / "scale.md").read_text()
+    text = (ROOT / "docs" / "scale.md").read_text().partition("\n## Before a run\n")[0]
     record = json.loads((ROOT / "benchmarks" / "records" / "scale.json").read_text())
     rows = []
     for name, found in record.items():
@@ -138,3 +138,19 @@ def test_every_fault_has_its_tests():
         assert named, row
         for file, test in named:
             assert re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file} has no {test}"
+
+
+def test_the_tables_of_imagenet_are_counted_and_hold_no_hours():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("imagenet_cost", ROOT / "benchmarks" / "imagenet_cost.py")
+    cost = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cost)
+    text = cost.PAGE.read_text()
+    assert cost.page(text) == text, "run `python benchmarks/imagenet_cost.py --write`"
+    assert "hours |" not in text and "| hours |" in cost.tables({"resnet18": 1000.0})
+    for page, command in (
+        (text, "imagenet_cost.py"),
+        ((ROOT / "benchmarks" / "README.md").read_text(), "imagenet_cost"),
+    ):
+        assert command in page

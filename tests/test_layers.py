@@ -56,6 +56,9 @@ LAYERS = [
         "calls",
         "execution",
         "running",
+        "forecast",
+        "rates",
+        "foreseen",
         "score_tables",
         "files",
         "interop",
@@ -64,6 +67,7 @@ LAYERS = [
     *(
         "leaderboard",
         "boards",
+        "dry_run",
         "drawn",
         "testing",
         "cards",
