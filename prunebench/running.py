@@ -56,7 +56,6 @@ class Workers:
 
             return Local(for_workers(plan, self.jobs), self.jobs, devices=devices_for(plan.device))
         from .execution.on_ray import OnRay
-
         from .execution.ray_nodes import needs_of
 
         there = replace(for_workers(plan, 2), device=harness.device.type)  # which GPU, Ray says

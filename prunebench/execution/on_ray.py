@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -46,11 +45,10 @@ class OnRay:
         place = endpoint(address)
         refuse_without_ray()
         self.cluster = f"at {address}" if place else "that was started here"
-        self.folder = None if place else short_folder()
-        self.words = tempfile.TemporaryFile()  # what the driver says at last
         self.process: subprocess.Popen[bytes] | None = None
+        self.folder = short_folder()
         try:
-            self._drive(environment_to_start(self.folder) if self.folder else environment_to_join(address))
+            self._drive(environment_to_join(address) if place else environment_to_start(self.folder))
             self._call(OPENED, "open", bytes(ForkingPickler.dumps(setting)), jobs, address, needs, str(self.folder))
         except BaseException:
             self.close()
@@ -59,15 +57,16 @@ class OnRay:
     def _drive(self, environment: Mapping[str, str]) -> None:
         self.pipe, theirs = Pipe()
         code = f"from prunebench.execution.ray_driver import drive; drive({theirs.fileno()})"
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code],
-            env=environment,
-            stdin=subprocess.PIPE,  # the driver ends when this does
-            stdout=subprocess.DEVNULL,
-            stderr=self.words,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
+        with self._words.open("wb") as words:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                env=environment,
+                stdin=subprocess.PIPE,  # the driver ends when this does
+                stdout=subprocess.DEVNULL,
+                stderr=words,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
         theirs.close()
 
     def _call(self, seconds: float, name: str, *args: Any) -> Any:
@@ -87,9 +86,12 @@ class OnRay:
             raise told
         return told
 
+    @property
+    def _words(self) -> Path:
+        return self.folder / "driver.log"
+
     def _last_words(self) -> str:
-        self.words.seek(0)
-        lines = self.words.read()[-2000:].decode(errors="replace").split("\n")
+        lines = self._words.read_bytes()[-2000:].decode(errors="replace").split("\n") if self._words.exists() else []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f" ({last[:300]})" if last else ""
 
@@ -122,6 +124,4 @@ class OnRay:
                 self.process.kill()
                 self.process.wait()
             self.pipe.close()
-        self.words.close()
-        if self.folder is not None:
-            shutil.rmtree(Path(self.folder), ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)

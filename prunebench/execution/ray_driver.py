@@ -76,7 +76,11 @@ class Driver:
         started: dict[str, Any] = {}
         if self.address == "local":
             jobs = self.jobs or max(1, (os.cpu_count() or 1) // self.needs.threads)
-            started = {"num_cpus": jobs * self.needs.threads, "num_gpus": self.needs.gpus, "_temp_dir": f"{self.folder}/ray"}
+            started = {
+                "num_cpus": jobs * self.needs.threads,
+                "num_gpus": self.needs.gpus,
+                "_temp_dir": f"{self.folder}/ray",
+            }
             started |= {"include_dashboard": False, "object_store_memory": OBJECTS}
         try:
             ray.init(self.address, log_to_driver=False, configure_logging=False, **started)
@@ -169,7 +173,7 @@ class Driver:
         self.under_way[task.key] = UnderWay(task, node, result)
 
     def _said(self, task: Task) -> Path:
-        return self.needs.store.root.absolute() / LOGS / f"{quote(task.key, safe='')[:64]}.log"
+        return self.needs.store.absolute() / LOGS / f"{quote(task.key, safe='')[:64]}.log"
 
     def poll(self, seconds: float) -> list[tuple[str, Outcome]]:
         self._look()
@@ -263,8 +267,7 @@ def _end_with_run(driver: Driver) -> None:
         leaving.join(LEAVE)
         driver.family.look()
         driver.family.end()
-        if driver.address == "local":
-            shutil.rmtree(driver.folder, ignore_errors=True)
+        shutil.rmtree(driver.folder, ignore_errors=True)
     os._exit(0)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,7 +37,7 @@ class Needs:
         packages: version of each distribution that the run uses.
     """
 
-    store: Store
+    store: Path
     threads: int = 1
     gpus: int = 0
     data: Path | None = None
@@ -71,7 +70,9 @@ def environment(search_path: str | None) -> dict[str, str]:
     return found | ({"PYTHONPATH": search_path} if search_path else {})
 
 
-Ask = Callable[[Node, Callable[..., Any], Mapping[str, Any]], Any]  # starts look_around there; a reference to its answer
+Ask = Callable[
+    [Node, Callable[..., Any], Mapping[str, Any]], Any
+]  # starts look_around there; a reference to its answer
 
 
 def look_around() -> Callable[[Mapping[str, Any]], dict[str, Any]]:
@@ -111,17 +112,17 @@ def refuse_unfit(nodes: Sequence[Node], needs: Needs, ask: Ask, answer: Callable
     Raises:
         UserError: the first node that cannot do this run's work, and the way out.
     """
-    probe, word = needs.store.scratch("probe").absolute(), secrets.token_hex(16)
-    asked = {"folder": os.getcwd(), "data": str(needs.data.absolute()) if needs.data else None}
-    asked |= {"probe": str(probe), "word": word, "packages": list(needs.packages)}
-    try:
+    word = secrets.token_hex(16)
+    asked: dict[str, Any] = {"folder": os.getcwd(), "data": str(needs.data.absolute()) if needs.data else None}
+    asked |= {"word": word, "packages": list(needs.packages)}
+    with Store(needs.store).scratch("probe") as folder:
+        probe = folder.absolute()
+        asked |= {"probe": str(probe)}
         (probe / "here").write_text(word, encoding="utf-8")
         answers = [(node, ask(node, look_around(), {**asked, "node": node.id})) for node in nodes]
         for node, reference in answers:
             if wrong := unfit(answer(reference), needs, asked) or _not_heard(probe / node.id, word, needs):
                 raise UserError(f"the Ray node {node.name} {wrong}")
-    finally:
-        shutil.rmtree(probe, ignore_errors=True)
 
 
 def unfit(found: Mapping[str, Any], needs: Needs, asked: Mapping[str, Any]) -> str:
@@ -130,7 +131,7 @@ def unfit(found: Mapping[str, Any], needs: Needs, asked: Mapping[str, Any]) -> s
         if version != needs.packages[name]:
             has = f"has {name} {version}" if version else f"lacks {name}"
             return f"{has}, this run uses {needs.packages[name]}: install the same version on every node"
-    root = needs.store.root.absolute()
+    root = needs.store.absolute()
     if found["store"] in ("missing", "other"):
         return f"does not see the store {root}: give a --store on a file system that all nodes share"
     if found["store"] != "shared":
@@ -149,7 +150,7 @@ def _not_heard(path: Path, word: str, needs: Needs) -> str:
         if path.exists() and path.read_text(encoding="utf-8") == word:
             return ""
         time.sleep(0.1)
-    return f"writes into another store than {needs.store.root.absolute()}: give a --store that all nodes share"
+    return f"writes into another store than {needs.store.absolute()}: give a --store that all nodes share"
 
 
 def needs_of(harness: Harness, plan: Plan) -> Needs:
@@ -167,7 +168,7 @@ def needs_of(harness: Harness, plan: Plan) -> Needs:
                 method = method.inner
     gpus = torch.cuda.device_count() if harness.device.type == "cuda" else 0
     root = Path(plan.data_root)
-    return Needs(harness.store, plan.threads, gpus, root if root.is_dir() else None, versions(sorted(used)))
+    return Needs(harness.store.root, plan.threads, gpus, root if root.is_dir() else None, versions(sorted(used)))
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
