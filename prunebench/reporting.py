@@ -42,7 +42,8 @@ def run_and_report(
     wanted = cells(plan, harness)
     describe_plan(plan, harness, wanted)
     started, results = time.monotonic(), []
-    how = Workers(executor, jobs or default_jobs(plan), timeout, ray_address)
+    joined = executor == "ray" and ray_address != "local"  # a cluster knows how much it can do
+    how = Workers(executor, jobs or (0 if joined else default_jobs(plan)), timeout, ray_address)
     for result in run(plan, how, harness=harness):
         results.append(result)
         say(line(result, len(results), len(wanted), time.monotonic() - started))
