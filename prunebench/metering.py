@@ -12,14 +12,19 @@ import resource
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, Literal
 
+Charge = Callable[[str, Mapping[str, Any]], None]  # (id of a stored thing, what its record tells of its cost)
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_HIGH_WATER = "5"  # proc(5): the peak becomes what is resident now
+
+
+def nobody_pays(id: str, told: Mapping[str, Any]) -> None:
+    """The `Charge` of what no method asked for."""
 
 
 class Evaluations:
