@@ -52,14 +52,14 @@ def call(*args):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_twenty_kills_of_real_trainings(tmp_path):
     """Trainings, scores, selections and trials: in the end the records of an undisturbed run, none computed twice."""
     import multiprocessing
 
     from sittings import check, train
 
-    plan = replace(PLAN, scorers=("aum", "forgetting"), selectors=("hardest", "ccs(cutoff=0.1)"), reference_epochs=2)
-    plan = replace(plan, seeds=2, steps=6, threads=1)
+    plan = replace(PLAN, scorers=("aum",), selectors=("hardest", "ccs(cutoff=0.1)"), reference_epochs=2, threads=1)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["prunebench.running", "prunebench.training"])
 
@@ -176,6 +176,28 @@ def test_a_run_without_room_ends_in_one_sentence_and_goes_on_with_it(tmp_path, c
     assert len(stood) == 3
     assert call(*command) == 0
     assert {record.id for record in store.records("trials")} > stood
+
+
+def test_the_recorders_map_has_its_room_before_it_is_written_to(tmp_path, monkeypatch):
+    """Writing to a map of a file that has none would end the process, with no word."""
+    import torch
+
+    from prunebench.recorder import Recorder
+
+    def changed(logits, labels, previous):
+        return (logits - previous).abs().sum(1)
+
+    def full(handle, start, size):
+        asked.append(size)
+        raise OSError(28, os.strerror(28))
+
+    asked = []
+    recorder = Recorder({"changed": (changed, "presentation")}, 50, 2, tmp_path)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr(os, "posix_fallocate", full)
+        recorder.presented(torch.arange(50), torch.zeros(50, 4), torch.zeros(50, dtype=torch.int64))
+    assert asked == [50 * 4 * 4]
+    recorder.presented(torch.arange(50), torch.zeros(50, 4), torch.zeros(50, dtype=torch.int64))
 
 
 def test_output_that_nothing_can_take_is_exit_1_and_one_sentence():

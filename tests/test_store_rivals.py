@@ -55,6 +55,15 @@ def test_drivers_that_find_the_same_damage_set_it_aside_once(shm, undisturbed):
         assert content(root) == undisturbed
 
 
+def test_a_note_of_failure_that_another_takes_back_meanwhile_is_none(shm, caplog):
+    store = Store(shm / "store")
+    store.note_failure("0" * 64, {"error": "no"})
+    (store.root / "failures" / f"{'1' * 64}.json").symlink_to("gone")  # was there when the folder was listed
+    assert [failure["id"] for failure in store.failures()] == ["0" * 64] and caplog.text == ""
+    (store.root / "failures" / f"{'2' * 64}.json").write_text("{")
+    assert [failure["id"] for failure in store.failures()] == ["0" * 64] and "is torn" in caplog.text
+
+
 # ---- F9: pauses
 
 
