@@ -185,7 +185,7 @@ class Reference:
         training = self.ensure()
         for name in names:
             if self.watched[name].at == "epoch_end":
-                record = self.harness.store.get("evidence", self._statistic_identity(name))
+                record = self.harness.store.get("evidence", self.statistic_identity(name))
                 assert record is not None
                 charge(f"{training.id} epoch ends", record.result)
 

@@ -105,3 +105,11 @@ def check(root: Path, acknowledged: Iterable[str], last: str = "") -> None:
         assert last.split()[2] in {failure["id"] for failure in store.failures()}
     left = [path.name for path in root.rglob("*") if path.name.startswith(".tmp-")]
     assert left == [], "what a dead process left is swept when the store is opened"
+
+
+def train(plan: Any, connection: Any) -> None:
+    """A run in a process of its own; the ids of its trials are sent as they are done."""
+    import prunebench
+
+    for result in prunebench.run(plan):
+        connection.send(result.id)

@@ -1,7 +1,4 @@
-"""F1, F2: drivers and workers killed at a hundred random moments; then the work is finished as if nothing had been.
-
-On work without torch here; on real trainings, twenty times, by hand (`-m slow`).
-"""
+"""F1, F2: drivers and workers killed at a hundred random moments; then the work is finished as if nothing had been."""
 
 import os
 import random
@@ -9,16 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-import prunebench as pb
 from prunebench.execution.inline import Inline
 from prunebench.execution.supervisor import supervise
 from prunebench.execution.tasks import Task
-from prunebench.plans import Plan
 from prunebench.store import Store
 
 HERE = Path(__file__).parent
@@ -95,59 +89,3 @@ def test_killed_at_a_hundred_moments_and_finished_as_if_nothing_had_been(tmp_pat
     assert [r.card for r in disturbed.records("scores")] == [r.card for r in undisturbed.records("scores")]  # I3
     made = [path.name.split("-")[0] for path in (tmp_path / "store" / "attempts").iterdir()]
     assert len(made) - len(set(made)) <= killed  # what stood was not done again: a kill costs what was under way
-
-
-PLAN = Plan(
-    scorers=("aum", "grand(epoch=1, runs=1)"),
-    selectors=("hardest", "ccs(cutoff=0.1)"),
-    dataset="planted(train=60,test=20)",
-    keep=(0.5,),
-    seeds=2,
-    reference_epochs=2,
-    steps=20,
-    threads=1,
-    device="cpu",
-)
-KEPT = ("id", "accuracy", "class_accuracy", "train_loss", "selection", "steps")
-
-
-def command(store):
-    told = [
-        "run",
-        "--dataset",
-        PLAN.dataset,
-        "--keep",
-        "0.5",
-        "--seeds",
-        "2",
-        "--reference-epochs",
-        "2",
-        "--steps",
-        "20",
-    ]
-    told += [part for name in PLAN.scorers for part in ("--scorer", name)]
-    told += [part for name in PLAN.selectors for part in ("--selector", name)]
-    told += ["--steps", "20", "--threads", "1", "--jobs", "2", "--device", "cpu", "--store", str(store)]
-    return [sys.executable, "-m", "prunebench.cli", *told]
-
-
-@pytest.mark.slow
-def test_real_trainings_killed_at_twenty_moments_give_the_records_of_an_undisturbed_run(tmp_path):
-    draw = random.Random(1)
-    for number in range(20):
-        with subprocess.Popen(command(tmp_path / "killed"), stderr=subprocess.PIPE, text=True) as driver:
-            driver.stderr.readline()  # the data set is loaded
-            time.sleep(draw.uniform(0, 25))
-            victims = workers_of(driver.pid) if number % 2 else []
-            os.kill(draw.choice(victims) if victims else driver.pid, signal.SIGKILL)
-            driver.kill()
-            driver.communicate()
-    done = subprocess.run(command(tmp_path / "killed"), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    killed = {tuple(getattr(r, f) for f in KEPT) for r in pb.run(replace(PLAN, store=str(tmp_path / "killed")))}
-    undisturbed = {tuple(getattr(r, f) for f in KEPT) for r in pb.run(replace(PLAN, store=str(tmp_path / "quiet")))}
-    assert killed == undisturbed and len(killed) == 14
-    values = [
-        {r.id: r.arrays["values"].tobytes() for r in Store(tmp_path / n).records("scores")} for n in ("killed", "quiet")
-    ]
-    assert values[0] == values[1] and Store(tmp_path / "killed").verify()[1] == []

@@ -1,14 +1,17 @@
 """Runs and files of one's own under damage, full disks, closed terminals, changed data and other versions."""
 
+import contextlib
 import json
 import os
 import random
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +28,11 @@ from prunebench.display import tell
 from prunebench.files import load_scores, load_selection, save_scores, save_selection
 from prunebench.methods import Plugin
 from prunebench.registry import collect
-from prunebench.running import Plan
 from prunebench.scoring import score
 from prunebench.store import Store
 from prunebench.types import Scores, Selection
 
-PLAN = Plan(selectors=("random",), dataset="planted(train=60,test=20)", keep=(0.5,), seeds=1, steps=2, device="cpu")
+PLAN = pb.Plan(selectors=("random",), dataset="planted(train=60,test=20)", keep=(0.5,), seeds=1, steps=2, device="cpu")
 PROGRAM = [sys.executable, "-m", "prunebench.cli"]
 DATA = ["--dataset", PLAN.dataset, "--threads", "1", "--device", "cpu"]
 RUN = ["run", "--selector", "random", *DATA, "--keep", "0.5", "--seeds", "1", "--steps", "2", "--jobs", "1"]
@@ -44,6 +46,63 @@ def call(*args):
     except SystemExit as left:
         return left.code or 0
     return 0
+
+
+# ---- F1: kill -9 of real trainings
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_twenty_kills_of_real_trainings(tmp_path):
+    """Trainings, scores, selections and trials: in the end the records of an undisturbed run, none computed twice."""
+    import multiprocessing
+
+    from sittings import check, train
+
+    plan = replace(PLAN, scorers=("aum",), selectors=("hardest", "ccs(cutoff=0.1)"), reference_epochs=2, threads=1)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["prunebench.running", "prunebench.training"])
+
+    def sitting(store, seconds=None):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=train, args=(replace(plan, store=str(store)), theirs))
+        process.start()
+        theirs.close()
+        process.join(seconds)
+        process.kill()
+        process.join()
+        told = []
+        with contextlib.suppress(EOFError):
+            while True:
+                told.append(ours.recv())
+        return process.exitcode, told
+
+    started = time.monotonic()
+    assert sitting(tmp_path / "undisturbed")[0] == 0
+    whole, kills, stores, rng = time.monotonic() - started, 0, 0, random.Random(0)
+    expected = identities(tmp_path / "undisturbed")
+    while kills < 20:
+        stores += 1
+        root, code, stood = tmp_path / str(stores), None, set[Path]()
+        while code != 0:
+            code, told = sitting(root, rng.uniform(0, whole / 2))
+            check(root, told)
+            cards = {path: path.stat().st_ino for path in root.glob("*/*.json")}
+            assert stood <= set(cards.items()), "what stands is left as it is"
+            stood = set(cards.items())
+            kills += code != 0
+        assert identities(root) == expected
+
+
+def identities(root):
+    """What every record says, but for what a clock said."""
+    store = Store(root)
+    found = {}
+    for kind in ("evidence", "scores", "selections", "trials", "models"):
+        for record in store.records(kind):
+            told = {name: value for name, value in record.result.items() if not name.endswith(("cost", "seconds"))}
+            found[record.id] = (told, {name: file["sha256"] for name, file in record.card["files"].items()})
+    return found
 
 
 # ---- F5: files of one's own
@@ -117,6 +176,28 @@ def test_a_run_without_room_ends_in_one_sentence_and_goes_on_with_it(tmp_path, c
     assert len(stood) == 3
     assert call(*command) == 0
     assert {record.id for record in store.records("trials")} > stood
+
+
+def test_the_recorders_map_has_its_room_before_it_is_written_to(tmp_path, monkeypatch):
+    """Writing to a map of a file that has none would end the process, with no word."""
+    import torch
+
+    from prunebench.recorder import Recorder
+
+    def changed(logits, labels, previous):
+        return (logits - previous).abs().sum(1)
+
+    def full(handle, start, size):
+        asked.append(size)
+        raise OSError(28, os.strerror(28))
+
+    asked = []
+    recorder = Recorder({"changed": (changed, "presentation")}, 50, 2, tmp_path)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr(os, "posix_fallocate", full)
+        recorder.presented(torch.arange(50), torch.zeros(50, 4), torch.zeros(50, dtype=torch.int64))
+    assert asked == [50 * 4 * 4]
+    recorder.presented(torch.arange(50), torch.zeros(50, 4), torch.zeros(50, dtype=torch.int64))
 
 
 def test_output_that_nothing_can_take_is_exit_1_and_one_sentence():
@@ -194,10 +275,17 @@ def test_a_line_for_nobody_is_no_error_and_every_other_failure_is():
         os.close(read)
         tell("first", stream)
         tell("second", stream)
+    tell("third", None)
     with open("/dev/full", "w") as full:
         with pytest.raises(OSError, match="No space left"):
             tell("first", full)
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_a_program_without_a_standard_error_works(tmp_path):
+    command = shlex.join([*PROGRAM, "score", "--scorer", "random", *DATA, "--store", str(tmp_path / "s")])
+    run = subprocess.run(["bash", "-c", f"{command} 2>&-"], stdout=subprocess.PIPE, text=True)
+    assert run.returncode == 0 and "60 scores" in run.stdout
 
 
 def test_a_terminal_that_hangs_up_leaves_a_sound_store(tmp_path):
