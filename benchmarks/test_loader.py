@@ -169,7 +169,7 @@ def on_the_clock(run: Run) -> tuple[Any, float]:
 def test_loader_of_two_workers(against_by_the_clock, pixels):
     images, loader = MemoryImages(pixels), plain_loader(pixels, 2)
     ours, plain = (lambda: consumed(our_batches(images))), (lambda: consumed(plain_batches(loader)))
-    against_by_the_clock("P13 loader, two workers", ours, plain, same_shape, goal=8, size=SIZE, rounds=4)
+    against_by_the_clock("P13 loader, two workers", ours, plain, same_shape, goal=8, size=SIZE, rounds=8)
 
 
 @pytest.fixture(scope="module")
