@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from .boards import say
+from .errors import UserError
 from .execution.steps import standing_trial
 from .forecast import Work, by_kind, elapsed, longest_chain
 from .foreseen import Foreseen
@@ -66,7 +67,7 @@ def dry_run(plan: Plan, jobs: int, as_json: bool) -> None:
     Raises:
         UserError: as `open_harness`.
     """
-    harness = open_harness(replace(plan, download=False), Looking(plan.store))
+    harness = _opened(plan)
     wanted = cells(plan, harness)
     rows = [{**asdict(cell), "stands": standing_trial(harness, plan, cell) is not None} for cell in wanted]
     todo = [cell for cell, row in zip(wanted, rows, strict=True) if not row["stands"]]
@@ -82,6 +83,15 @@ def dry_run(plan: Plan, jobs: int, as_json: bool) -> None:
     click.echo(f"{len(rows)} trainings, {sum(row['stands'] for row in rows)} stand")
     if todo:
         show(found, plan, harness)
+
+
+def _opened(plan: Plan) -> Harness:
+    try:
+        return open_harness(replace(plan, download=False), Looking(plan.store))
+    except UserError as missing:
+        if plan.download and "--download" in str(missing):
+            raise UserError(f"{missing} without --dry-run, which fetches nothing") from None
+        raise
 
 
 def outlook(found: Foreseen, harness: Harness, jobs: int) -> Outlook:

@@ -26,7 +26,8 @@ from .seeds import seed_for
 from .store import Record, identify, read_record
 
 MOST = 400  # records of a kind that are looked at
-SECONDS = 0.5  # a step this long is not made longer, and so long are steps repeated
+SECONDS = 1.0  # steps are repeated for so long
+LONGEST = 10.0  # seconds that a step may be expected to take
 RUNS = 10  # reference trainings of a scoring that are looked for
 
 
@@ -132,14 +133,15 @@ def measured(harness: Harness, model: str) -> Rate:
 
 
 def _growing(harness: Harness, model: str, whole: Recipe) -> tuple[int, float]:
-    """(examples, seconds) of a step: ever larger ones, until the recipe's or one that takes long."""
+    """(examples, seconds) of a step: ever larger ones, until the recipe's or the next takes too long."""
     few = min(2, whole.batch)
     while True:
         _timed(harness, model, replace(whole, batch=few), 1)  # the first one of a size plans its convolutions
         seconds = _timed(harness, model, replace(whole, batch=few), 1)
-        if few == whole.batch or seconds > SECONDS:
+        more = min(few * 8, whole.batch)
+        if few == whole.batch or seconds * more / few > LONGEST:
             return few, seconds
-        few = min(few * 8, whole.batch)
+        few = more
 
 
 def _timed(harness: Harness, model: str, row: Recipe, steps: int) -> float:
