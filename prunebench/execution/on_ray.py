@@ -7,6 +7,7 @@ driver ends when the run's process does, however that ended, and with it a clust
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -18,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PrunebenchError
-from .ray_access import endpoint, environment_to_join, environment_to_start, refuse_without_ray, short_folder
+from .ray_access import AGAIN, endpoint, environment_to_join, environment_to_start, refuse_without_ray, short_folder
 from .ray_nodes import Needs
 from .tasks import Outcome, Task
 
 OPENED = 300.0  # seconds in which a cluster must be reached and all its nodes must have looked around
 ANSWERED = 20.0  # seconds in which the driver must answer; Ray blocks while its head is gone
 ENDED = 8.0  # seconds in which the driver must have ended
-AGAIN = "what stands is kept, the same command goes on from there"
+log = logging.getLogger("prunebench")
 
 
 class OnRay:
@@ -108,7 +109,10 @@ class OnRay:
         """Raises:
         PrunebenchError: the cluster is gone.
         """
-        return self._call(ANSWERED + seconds, "poll", seconds)
+        outcomes, warnings = self._call(ANSWERED + seconds, "poll", seconds)
+        for warning in warnings:
+            log.warning(warning)
+        return outcomes
 
     def kill(self, key: str) -> None:
         self._call(ANSWERED, "kill", key)
