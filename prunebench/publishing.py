@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import socket
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
@@ -69,3 +70,35 @@ def _without_links(temporary: Path, final: Path) -> bool:
         temporary.replace(final)
     marker.unlink(missing_ok=True)
     return True
+
+
+def second_name(path: Path) -> Path:
+    """The same file once more, to be moved to where it is published; a copy where there are no hard links."""
+    second = path.with_name(f"published-{path.name}")
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:
+        shutil.copyfile(path, second)
+    return second
+
+
+def sweep(root: Path) -> None:
+    """Remove what killed processes left in a store and nobody can use: temporary files of this machine, and what is
+    kept of a training that has its record, or no checkpoint."""
+    for path in root.glob("*/.t*"):
+        if path.name.startswith(f".tmp-{HOST}-"):
+            pid = path.name.split("-")[2]
+            if pid.isdigit() and not alive(int(pid)):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        elif path.name.startswith(".training-"):
+            _sweep_training(root, path, path.name.removeprefix(".training-"))
+
+
+def _sweep_training(root: Path, folder: Path, id: str) -> None:
+    try:
+        with FileLock(root / ".locks" / f"{id}.lock", timeout=0):  # else it is going on
+            if (folder.parent / f"{id}.json").exists() or not any(folder.glob("at-*")):
+                shutil.rmtree(folder, ignore_errors=True)
+    except (Timeout, OSError):
+        return

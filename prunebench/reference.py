@@ -12,12 +12,16 @@ import numpy as np
 from .errors import UserError
 from .harness import Harness, hash_array
 from .methods import Method
+from .publishing import second_name
 from .seeds import seed_for
-from .store import Record
+from .store import Record, identify
 from .watching import STANDARD, Watched
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .models import Network
+    from .training import Trained
 
 
 @dataclass(eq=False)
@@ -73,7 +77,7 @@ class Reference:
         store, identity = self.harness.store, self.identity("training")
         if (record := self._standing()) is not None:
             return record
-        with store.lock(f"training-{seed_for(*sorted(identity.items()))}"):
+        with store.lock(identify("evidence", identity)):
             return self._standing() or self._train()
 
     def _standing(self) -> Record | None:
@@ -88,32 +92,40 @@ class Reference:
         from .recorder import Recorder
         from .training import train
 
-        h, store = self.harness, self.harness.store
+        h = self.harness
         if self.run_epochs == 0:
             return self._initialise()
         n = len(h.train) if self.indices is None else len(self.indices)
-        scratch = store.scratch("reference")
         watches = {name: (w.fn, w.at) for name, w in self.watched.items()}
-        recorder = Recorder(watches, n, self.run_epochs, scratch) if watches else None
-        trained = train(
-            h.train.images,
-            h.train.labels if self.labels is None else self.labels,
-            self.outputs,
-            model=h.reference,
-            recipe=h.recipe,
-            seed=self.seed,
-            epochs=self.run_epochs,
-            schedule_epochs=self.schedule_epochs,
-            indices=self.indices,
-            device=h.device,
-            recorder=recorder,
-            progress=h.progress,
-        )
-        for name, path in (recorder.close() if recorder else {}).items():
+        definitions = {name: w.definition for name, w in self.watched.items()}
+        with h.checkpoints("evidence", self.identity("training"), watched=definitions) as checkpoints:
+            folder = h.store.made(checkpoints.folder / "history") if watches else checkpoints.folder
+            recorder = Recorder(watches, n, self.run_epochs, folder) if watches else None
+            trained = train(
+                h.train.images,
+                h.train.labels if self.labels is None else self.labels,
+                self.outputs,
+                model=h.reference,
+                recipe=h.recipe,
+                seed=self.seed,
+                epochs=self.run_epochs,
+                schedule_epochs=self.schedule_epochs,
+                indices=self.indices,
+                device=h.device,
+                recorder=recorder,
+                checkpoints=checkpoints,
+                progress=h.progress,
+            )
+            return self._stored(trained, recorder.close() if recorder else {})
+
+    def _stored(self, trained: Trained, histories: Mapping[str, Path]) -> Record:
+        """The record of the training comes last; until then the histories stay where a checkpoint counts on them."""
+        store = self.harness.store
+        provenance = self.harness.provenance() | trained.remarks()
+        for name, path in histories.items():
             identity = self._statistic_identity(name)
             if store.get("evidence", identity) is None:
-                store.put("evidence", identity, {}, files={"history.npy": path}, provenance=h.provenance())
-        shutil.rmtree(scratch, ignore_errors=True)
+                store.put("evidence", identity, {}, files={"history.npy": second_name(path)}, provenance=provenance)
         self._publish(trained.network)
         told = {
             "seconds": trained.seconds,
@@ -122,7 +134,7 @@ class Reference:
             "steps": trained.steps,
             "train_loss": trained.train_loss,
         }
-        return store.put("evidence", self.identity("training"), told, provenance=h.provenance())
+        return store.put("evidence", self.identity("training"), told, provenance=provenance)
 
     def _initialise(self) -> Record:
         from .training import initialised

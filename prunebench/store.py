@@ -27,7 +27,7 @@ from filelock import FileLock
 
 from . import arrays as _arrays
 from .errors import StoreError, VerifyError
-from .publishing import HOST, alive, fsync, prefix, publish, write
+from .publishing import fsync, prefix, publish, sweep, write
 
 FORMAT = 1
 KINDS = ("evidence", "scores", "selections", "trials", "models", "failures")
@@ -119,7 +119,7 @@ class Store:
             for kind in KINDS:
                 (self.root / kind).mkdir(parents=True, exist_ok=True)
             (self.root / ".locks").mkdir(exist_ok=True)
-            self._sweep()
+            sweep(self.root)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -300,10 +300,13 @@ class Store:
 
     def scratch(self, name: str) -> Path:
         """A folder for work in progress on the store's own file system."""
-        path = self.root / "evidence" / f"{prefix()}{name}-{secrets.token_hex(4)}"
-        with self._explained(path):
-            path.mkdir(parents=True)
-        return path
+        return self.made(self.root / "evidence" / f"{prefix()}{name}-{secrets.token_hex(4)}")
+
+    def made(self, folder: Path) -> Path:
+        """A folder of the store, made where it is missing."""
+        with self._explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def _card(self, kind: str, id: str) -> Path:
         return self.root / kind / f"{id}.json"
@@ -319,13 +322,6 @@ class Store:
             folder = path.with_suffix("")
             if folder.is_dir():
                 folder.replace(aside.with_name(aside.name + ".files"))
-
-    def _sweep(self) -> None:
-        """Remove what processes of this machine left behind when they were killed."""
-        for path in self.root.glob(f"*/.tmp-{HOST}-*"):
-            pid = path.name.split("-")[2]
-            if pid.isdigit() and not alive(int(pid)):
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     @contextmanager
     def _explained(self, path: Path) -> Iterator[None]:

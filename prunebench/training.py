@@ -8,8 +8,9 @@ for one number of threads; CUDA runs in bfloat16 autocast.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .augment import augment
+from .backoff import Parts
 from .batches import Plan
+from .checkpoints import Checkpoints, Clock, Generators, Sittings, under
 from .errors import CellError
 from .evaluation import Pixels, autocast, evaluated, pixels_of
 from .evaluation import accuracy as accuracy
@@ -42,10 +45,17 @@ class Trained:
     steps: int
     forward: int  # examples, training passes only
     backward: int
-    seconds: float  # of the training passes
+    seconds: float  # of the training passes, over all sittings
     losses: np.ndarray  # (steps,) float32, each batch's mean
     epoch_end_forward: int = 0  # examples through the evaluation passes that a recorder asked for
     epoch_end_seconds: float = 0.0
+    resumed: int = 0  # how often it went on from a checkpoint
+    batch_parts: int = 1  # that a batch was taken in, in the end
+
+    def remarks(self) -> dict[str, int]:
+        """What its records tell beside their numbers, where it did not go as usual."""
+        usual = {"resumed": 0, "batch_parts": 1}
+        return {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
 
 
 def train(
@@ -64,6 +74,7 @@ def train(
     pretrained: bool | str = False,
     device: str | torch.device = "cpu",
     recorder: Recorder | None = None,
+    checkpoints: Checkpoints | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train ``model`` on ``indices`` of ``images``: for ``epochs``, or ``steps`` (default the recipe's), as in `Plan`.
@@ -77,6 +88,7 @@ def train(
         weights: (k,) loss weights, brought to mean 1.
         pretrained: start from pretrained weights instead of random ones, as in `build`.
         recorder: with ``epochs`` only; sees each batch before its update, and an evaluation pass after each epoch.
+        checkpoints: written along the way; the training goes on from the last one.
 
     Raises:
         CellError: the training diverged.
@@ -93,19 +105,23 @@ def train(
     source = pixels_of(images, device)
     network = initialised(model, classes, images.size, seed, pretrained)
     fit = _Fit(network.to(device), recipe, plan, device)
-    draws = generator_for("augment", seed)
-    started, paused = time.perf_counter(), 0.0
-    batches = plan.batches(generator_for("order", seed))
+    draws, clock = generator_for("augment", seed), Clock()
+    sittings = Sittings(
+        checkpoints, clock, recorder, {"fit": fit, "generators": Generators({"augment": draws}, device)}
+    )
     with global_rng(seed_for("dropout", seed)):
-        for positions, ends_epoch in progress(batches, plan.total, f"train {model}") if progress else batches:
+        text = f"train {model}" + (f" from step {fit.step}" if sittings.resume() else "")
+        batches = islice(plan.batches(generator_for("order", seed)), fit.step, None)
+        for positions, ends_epoch in progress(batches, plan.total - fit.step, text) if progress else batches:
             x = augment(source(chosen[positions]), draws, shift=recipe.shift, flip=recipe.flip and images.flip)
             on_device = positions.to(device)
             logits = fit.update(x, y[on_device], None if w is None else w[on_device])
             if recorder is not None:
                 recorder.presented(positions[: plan.k], logits[: plan.k], y[on_device][: plan.k])
                 if ends_epoch:
-                    paused += _finish_epoch(recorder, network, source, chosen, y)
-    return fit.trained(time.perf_counter() - started - paused, paused, len(chosen) if paused else 0)
+                    clock.finish_epoch(_finish_epoch(recorder, network, source, chosen, y))
+            sittings.keep(fit.step)
+    return fit.trained(clock, len(chosen))
 
 
 def initialised(model: str, classes: int, size: int, seed: int, pretrained: bool | str = False) -> Network:
@@ -119,30 +135,57 @@ class _Fit:
     def __init__(self, network: Network, recipe: Recipe, plan: Plan, device: torch.device) -> None:
         self.network, self.recipe, self.plan, self.device = network.train(), recipe, plan, device
         self.optimizer = _optimizer(network, recipe)
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: one_cycle(step, plan.length, recipe.warmup)
-        )
+        self.parts = Parts(network, device)
         self.losses: list[Tensor] = []
         self.seen = 0
         self.check_every = 1 if device.type == "cpu" else 50  # each look at a loss waits for the device
 
+    @property
+    def step(self) -> int:
+        """Updates so far."""
+        return len(self.losses)
+
     def update(self, x: Tensor, y: Tensor, w: Tensor | None) -> Tensor:
         """One step; returns the logits (B, C) from before it."""
-        with autocast(self.device):
-            logits = self.network(x)
-        loss = F.cross_entropy(logits.float(), y, reduction="none")
-        loss = loss.mean() if w is None else (loss * w).mean()
-        self.losses.append(loss.detach())
-        if len(self.losses) % self.check_every == 0:
+
+        def backward(rows: slice) -> tuple[Tensor, Tensor]:
+            with autocast(self.device):
+                logits = self.network(x[rows])
+            loss = F.cross_entropy(logits.float(), y[rows], reduction="none")
+            loss = loss if w is None else loss * w[rows]
+            loss = loss.mean() * (len(loss) / len(y))
+            loss.backward()
+            return logits.detach(), loss.detach()
+
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.peak_lr * one_cycle(self.step, self.plan.length, self.recipe.warmup)
+        logits, losses = zip(*self.parts(len(y), backward, self.optimizer.zero_grad), strict=True)
+        self.losses.append(torch.stack(losses).sum())
+        if self.step % self.check_every == 0:
             self.check()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizer.step()
-        self.scheduler.step()
         self.seen += len(y)
-        return logits.detach()
+        return torch.cat(logits)
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and buffers, the optimiser's moments, every loss."""
+        found = {f"weight/{name}": value for name, value in self.network.state_dict().items()}
+        for name, p in self.network.named_parameters():
+            moments = self.optimizer.state.get(p, {}).items()
+            found |= {f"moment/{name}/{moment}": value for moment, value in moments if value is not None}
+        losses = torch.stack(self.losses) if self.losses else torch.empty(0)
+        return {**found, "losses": losses, "counts": torch.tensor([self.seen, self.parts.count])}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Values go where they lay, in the same layout: the optimiser walks weights and moments side by side."""
+        self.network.load_state_dict(under("weight", state))
+        for name, p in self.network.named_parameters():
+            if moments := under(f"moment/{name}", state):
+                self.optimizer.state[p] = {moment: _placed(value, p) for moment, value in moments.items()}
+        self.losses = list(state["losses"].to(self.device).unbind())
+        self.seen, self.parts.count = state["counts"].tolist()
 
     def check(self) -> None:
         recent = torch.stack(self.losses[-self.check_every :])
@@ -158,7 +201,7 @@ class _Fit:
             f"(learning rate {rate:.3g}); take another seed or model, or more steps, which warm up more gently"
         )
 
-    def trained(self, seconds: float, epoch_end_seconds: float, epoch_end_examples: int) -> Trained:
+    def trained(self, clock: Clock, k: int) -> Trained:
         losses = torch.stack(self.losses).cpu()
         self.check_every = len(losses)
         self.check()
@@ -170,11 +213,20 @@ class _Fit:
             steps=len(losses),
             forward=self.seen,
             backward=self.seen,
-            seconds=seconds,
+            seconds=clock.seconds,
             losses=losses.numpy(),
-            epoch_end_forward=epoch_end_examples * (self.plan.epochs or 0),
-            epoch_end_seconds=epoch_end_seconds,
+            epoch_end_forward=k * (self.plan.epochs or 0) if clock.epoch_end else 0,
+            epoch_end_seconds=clock.epoch_end,
+            resumed=clock.resumed,
+            batch_parts=self.parts.count,
         )
+
+
+def _placed(value: Tensor, parameter: Tensor) -> Tensor:
+    """A restored moment on the parameter's device, and of its layout where it has its shape."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from .harness import PROTOCOL, Harness, hash_array
 from .recipes import Recipe, recipe
 from .store import Record, identify
 from .types import Cost, Dataset, Scores, Selection, TrialResult
+
+if TYPE_CHECKING:
+    from .checkpoints import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def run_trial(
     if record is None:
         with harness.store.lock(identify("trials", identity)):
             record = harness.store.get("trials", identity)
-            record = record or _train(harness, trial, selection, scores, score_seed, identity)
+            with harness.checkpoints("trials", identity) as checkpoints:
+                record = record or _train(harness, trial, selection, scores, score_seed, identity, checkpoints)
     return read_trial(record)
 
 
@@ -94,6 +98,7 @@ def _train(
     scores: Scores | None,
     score_seed: int,
     identity: Mapping[str, Any],
+    checkpoints: Checkpoints,
 ) -> Record:
     from .evaluation import accuracy, calibration_error, predict
     from .training import train
@@ -113,6 +118,7 @@ def _train(
         weights=None if selection.weights is None else selection.weights[ascending],
         pretrained=trial.pretrained,
         device=harness.device,
+        checkpoints=checkpoints,
         progress=harness.progress,
     )
     logits = predict(trained.network, dataset.test.images, harness.device)
@@ -140,7 +146,7 @@ def _train(
     score_cost = scores.cost if scores else Cost(device=str(harness.device))
     result = _told(harness, trial, selection, score_cost, score_seed, identity, measured)
     plain = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance") and (k != "oracle" or v)}
-    return harness.store.put("trials", identity, plain, provenance=harness.provenance())
+    return harness.store.put("trials", identity, plain, provenance=harness.provenance() | trained.remarks())
 
 
 def truth_about(dataset: Dataset, kept: np.ndarray) -> dict[str, float]:
