@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+
+@dataclass(eq=False)
+class Remainder:
+    """What is left of passes that follow each other without a gap and are cut into equal batches."""
+
+    waiting: Tensor | None = None  # (n, ...) rows of the last pass that no batch has taken
+
+    def take(self, count: int, next_pass: Callable[[], Tensor]) -> Tensor:
+        """The next ``count`` rows; ``next_pass`` is asked for more only when too few are left."""
+        rows = next_pass() if self.waiting is None else self.waiting
+        while len(rows) < count:
+            rows = torch.cat([rows, next_pass()])
+        self.waiting = rows[count:]
+        return rows[:count]
 
 
 @dataclass
@@ -56,12 +71,9 @@ class Plan:
         return self._stream(generator) if self.epochs is None else self._epochs(generator, self.epochs)
 
     def _stream(self, generator: torch.Generator) -> Iterator[tuple[Tensor, bool]]:
-        waiting = torch.empty(0, dtype=torch.int64)
+        rest = Remainder()
         for _ in range(self.total):
-            while len(waiting) < self.batch:
-                waiting = torch.cat([waiting, torch.randperm(self.k, generator=generator)])
-            yield waiting[: self.batch], False
-            waiting = waiting[self.batch :]
+            yield rest.take(self.batch, lambda: torch.randperm(self.k, generator=generator)), False
 
     def _epochs(self, generator: torch.Generator, epochs: int) -> Iterator[tuple[Tensor, bool]]:
         cuts = [self.batch * i for i in range(1, self.per_epoch)]

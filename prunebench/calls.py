@@ -11,7 +11,7 @@ import numpy as np
 from .account import Account
 from .calling import as_given
 from .evidence import Evidence
-from .running import Plan, open_harness
+from .plans import Plan, open_harness
 from .scoring import ask
 from .types import Dataset
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -37,6 +37,7 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError) 
 log = logging.getLogger("prunebench")
 
 
+@runtime_checkable
 class Resumable(Protocol):
     """A part of a training: what `state` told, `restore` brings back, in another process too."""
 
@@ -226,11 +227,10 @@ class Generators:
 class Sittings:
     """A training that may take several: it goes on from its last checkpoint, and writes the next ones."""
 
-    def __init__(
-        self, checkpoints: Checkpoints | None, clock: Clock, recorder: Recorder | None, parts: Mapping[str, Resumable]
-    ) -> None:
+    def __init__(self, checkpoints: Checkpoints | None, clock: Clock, recorder: Recorder | None, **parts: Any) -> None:
         self.checkpoints, self.clock, self.recorder = checkpoints, clock, recorder
-        self.parts = {**parts, "clock": clock, **({"recorder": recorder} if recorder else {})}
+        parts |= {"clock": clock, "recorder": recorder}
+        self.parts = {name: part for name, part in parts.items() if isinstance(part, Resumable)}
 
     def resume(self) -> bool:
         """Whether an earlier sitting is gone on with."""

@@ -15,7 +15,18 @@ import click
 
 from . import __version__
 from .errors import PrunebenchError, UserError, VerifyError
-from .options import Numbers, Shard, Words, as_json, data_options, harness_options, track_option, train_options
+from .options import (
+    Numbers,
+    Shard,
+    Words,
+    as_json,
+    data_options,
+    execution_options,
+    harness_options,
+    policy_option,
+    track_option,
+    train_options,
+)
 
 
 class Commands(click.Group):
@@ -65,8 +76,8 @@ def cli(no_plugin: tuple[str, ...], verbose: bool) -> None:
 
 def _plan(**given: Any) -> Any:
     from .display import progress_display
+    from .plans import Plan
     from .registry import left_out
-    from .running import Plan
 
     return Plan(**given, no_plugin=left_out(), progress=progress_display())
 
@@ -84,23 +95,27 @@ def _plan(**given: Any) -> Any:
 @click.option("--score-seeds", type=int, default=1, show_default=True, help="Independent scorings.")
 @data_options
 @train_options
+@policy_option
 @harness_options
-@click.option("--jobs", type=int, help="Worker processes [default: cores // threads].")
+@execution_options
 @click.option("--shard", type=Shard(), help="Only these cells: i/n.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed cell.")
 @click.option("--dry-run", is_flag=True, help="Say which cells there are and which stand.")
 @as_json
-def run(jobs: int | None, dry_run: bool, as_json: bool, **given: Any) -> None:
+def run(
+    executor: str, ray_address: str, jobs: int | None, timeout: float | None, dry_run: bool, as_json: bool, **given: Any
+) -> None:
     """Score, select, train, and print the leaderboard."""
     from . import reporting
 
     plan = _plan(**given)
-    if jobs is not None and jobs < 1:
-        raise UserError(f"--jobs must be at least 1, got {jobs}")
+    for name, value in (("jobs", jobs), ("timeout", timeout)):
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be at least 1, got {value:g}")
     if dry_run:
         reporting.dry_run(plan, as_json)
         return
-    failed = reporting.run_and_report(plan, jobs, as_json)
+    failed = reporting.run_and_report(plan, as_json, executor, jobs, timeout, ray_address)
     if failed:
         sys.exit(3)
 

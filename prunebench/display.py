@@ -36,6 +36,22 @@ class Lines:
                 print(f"  {_said(text)}: {share} ({now - started:.0f} s)", file=self.stream, flush=True)
 
 
+class InWorker:
+    """The display of a worker process, which inherits standard error; found when it is first used there."""
+
+    def __init__(self, alone: bool) -> None:
+        self.alone = alone  # several workers would draw their bars over each other
+        self.display: Any = None
+
+    def __call__(self, iterable: Iterable[Any], total: int | None = None, text: Text = "") -> Iterator[Any]:
+        if self.display is None:
+            self.display = progress_display() if self.alone else Lines(sys.stderr)
+        return self.display(iterable, total, text)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"alone": self.alone, "display": None}
+
+
 class Bars:
     """One bar per step that is under way."""
 

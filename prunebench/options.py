@@ -85,7 +85,14 @@ harness_options = options(
 train_options = options(
     click.option("--model", "models", type=Words(), default="resnet18", show_default=True, help="timm names."),
     click.option("--seeds", type=int, default=3, show_default=True, help="Seeds 0..N-1 of selection and training."),
-    click.option("--budget", type=click.Choice(["steps", "epochs"]), default="steps", show_default=True),
+    click.option(
+        "--budget",
+        type=click.Choice(["steps", "epochs", "cost"]),
+        default="steps",
+        show_default=True,
+        help="Steps as on the full data, in proportion to the subset, or what scoring and selecting leave of the "
+        "seconds that full training takes.",
+    ),
     click.option("--steps", type=int, help="Optimiser steps at full data [default: the recipe's]."),
     click.option("--epochs", type=int, help="Epochs over the subset, with --budget epochs."),
     click.option(
@@ -96,5 +103,37 @@ train_options = options(
         metavar="[FILE]",
         help="Trials start from timm's weights, or from a file of them; a track of its own.",
     ),
+    click.option(
+        "--best-epoch",
+        is_flag=True,
+        help="Also test along the way, and show the best accuracy in a column of its own; it ranks nothing.",
+    ),
+)
+execution_options = options(
+    click.option(
+        "--executor",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Worker processes of this machine, or a Ray cluster.",
+    ),
+    click.option(
+        "--ray-address",
+        default="local",
+        show_default=True,
+        metavar="HOST:PORT",
+        help="Which cluster, with --executor ray.",
+    ),
+    click.option("--jobs", type=int, help="Pieces of work side by side [default: one per GPU, or cores // threads]."),
+    click.option("--timeout", type=float, metavar="SECONDS", help="The longest that one piece of work may take."),
+)
+policy_option = click.option(
+    "--policy",
+    default="plain",
+    show_default=True,
+    metavar="POLICY",
+    help="rs2 (a new random subset of the size that --keep says each epoch) or infobatch (dynamic pruning by loss; "
+    "--keep counts with --budget epochs), with options in brackets: a row of its own beside the baselines, in a table "
+    "of its own, without scorer or selector.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,25 @@ from . import interop, recorded
 from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
 from .errors import CellError, UserError, VerifyError
+from .execution.steps import standing_trial
+from .execution.tasks import Outcome, describe
 from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from .harness import Harness
 from .matching import places_of
-from .running import Cell, Plan, cell_id, cells, note_failure, open_harness, standing
+from .plans import Cell, Plan, cell_id, cells, open_harness
+from .running import Workers, note_failure, run
 from .trials import run_trial
 from .types import Dataset, Scores, Selection, TrialResult
 
 
-def run_and_report(plan: Plan, jobs: int | None, as_json: bool) -> int:
+def run_and_report(
+    plan: Plan,
+    as_json: bool,
+    executor: str = "local",
+    jobs: int | None = None,
+    timeout: float | None = None,
+    ray_address: str = "local",
+) -> int:
     """Run, print the leaderboard, say where the records lie; the number of failed cells."""
     from .leaderboard import board
 
@@ -32,7 +43,8 @@ def run_and_report(plan: Plan, jobs: int | None, as_json: bool) -> int:
     wanted = cells(plan, harness)
     describe_plan(plan, harness, wanted)
     started, results = time.monotonic(), []
-    for result in results_of(plan, harness, jobs or default_jobs(plan)):
+    how = Workers(executor, jobs or default_jobs(plan), timeout, ray_address)
+    for result in run(plan, how, harness=harness):
         results.append(result)
         say(line(result, len(results), len(wanted), time.monotonic() - started))
     mine = {cell_id(harness, plan, cell) for cell in wanted}
@@ -45,25 +57,10 @@ def run_and_report(plan: Plan, jobs: int | None, as_json: bool) -> int:
 
 
 def default_jobs(plan: Plan) -> int:
-    """Cores // threads, at least 1."""
-    import os
+    """One per GPU where there are any, else cores // threads, at least 1."""
+    from .execution.local import devices_for
 
-    return max(1, (os.cpu_count() or 1) // plan.threads)
-
-
-def results_of(plan: Plan, harness: Harness, jobs: int) -> Iterator[TrialResult]:
-    """In this process, or in worker processes where there is more than one job; the records are the same."""
-    if jobs > 1:
-        from .executors import run_jobs
-
-        yield from run_jobs(plan, harness, jobs)
-        return
-    from .running import attempt
-
-    for cell in cells(plan, harness):
-        result = attempt(harness, plan, cell)
-        if result is not None:
-            yield result
+    return len(devices_for(plan.device)) or max(1, (os.cpu_count() or 1) // plan.threads)
 
 
 def describe_plan(plan: Plan, harness: Harness, wanted: Sequence[Cell]) -> None:
@@ -102,7 +99,9 @@ def say_where(harness: Harness, results: Sequence[TrialResult]) -> None:
 def dry_run(plan: Plan, as_json: bool) -> None:
     """The cells of a plan, and which of them stand."""
     harness = open_harness(plan)
-    rows = [{**asdict(cell), "stands": standing(harness, plan, cell)} for cell in cells(plan, harness)]
+    rows = [
+        {**asdict(cell), "stands": standing_trial(harness, plan, cell) is not None} for cell in cells(plan, harness)
+    ]
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -165,7 +164,6 @@ def score_from_log(scorer: str, file: Path, out: Path) -> None:
 def _as_cell(compute: Any) -> Any:
     """An unexpected failure of the only cell of a command is that cell's."""
     from .errors import PrunebenchError
-    from .running import describe
 
     try:
         return compute()
@@ -250,6 +248,11 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
     """Train every model and seed on an index file; the number of failed cells."""
     from .leaderboard import board
 
+    if plan.budget == "cost":
+        raise UserError(
+            "--budget cost must know what scoring and selecting took, which an index file does not tell: "
+            "take --budget steps or epochs"
+        )
     given = load_selection(subset)
     harness = open_harness(plan)
     selection = _fitted(given, harness, subset)
@@ -262,7 +265,8 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
                 say(line(results[-1], len(results), len(plan.models) * plan.seeds, 0.0))
             except CellError as failure:
                 failures += 1
-                note_failure(harness, plan, Cell(None, "subset", selection.keep, model, seed), failure)
+                cell = Cell(None, "subset", selection.keep, model, seed)
+                note_failure(harness, plan, cell, Outcome("raised", describe(failure)))
     print_board(board(results, (), labels=label), "json" if as_json else "table", None)
     return failures
 

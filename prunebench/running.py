@@ -1,156 +1,121 @@
-"""The program on one screen: score, select, train, report."""
+"""The program on one screen: what stands is read; the rest is scored, selected, trained, and told of."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from . import registry as plugins
-from .datasets.loading import load
-from .datasets.settings import Setting
-from .errors import CellError, PrunebenchError, StoreError, UserError
-from .harness import Harness, Progress, device_named, silent
-from .methods import refuse_labelled
-from .models import build, canonical
-from .presets import chosen
-from .recipes import recipe
-from .reference import refuse_epochs_beyond
-from .scoring import score
-from .scoring import standing as standing_scores
-from .selecting import fitting, select
-from .selecting import standing as standing_selection
-from .store import Store, identify
-from .trials import Trial, everything, run_trial, trial_identity
-from .types import Scores, TrialResult
+from .errors import CellError, StoreError, UserError
+from .execution.graph import graph
+from .execution.steps import Opened, standing_trial
+from .execution.supervisor import supervise
+from .execution.tasks import Backend, Outcome, Task
+from .harness import Harness
+from .plans import Cell, Plan, cell_id, cells, for_workers, open_harness
+from .trials import read_trial
+from .types import TrialResult
 
 log = logging.getLogger("prunebench")
-BASELINES: tuple[tuple[None, str], ...] = ((None, "full"), (None, "balanced"), (None, "random"))  # always on the board
-TRACKS = ("open", "label-free")
+EXECUTORS = ("here", "local", "ray")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What ``prunebench run`` is asked for; the defaults are the command's."""
+class Workers:
+    """Where the work of a run is done; the records do not depend on it.
 
-    scorers: tuple[str, ...] = ()
-    selectors: tuple[str, ...] = ()  # the grid is scorers x selectors
-    methods: tuple[str, ...] = ()  # presets, or "all", beside the grid
-    dataset: str = "digits"
-    data_root: str = "data"
-    image_size: int | None = None
-    keep: tuple[float, ...] = (0.05, 0.2)
-    models: tuple[str, ...] = ("resnet18",)
-    seeds: int = 3
-    score_seeds: int = 1
-    reference: str = "resnet18"
-    reference_epochs: int | None = None
-    budget: str = "steps"
-    steps: int | None = None
-    epochs: int | None = None
-    pretrained: str = ""  # "timm", or a file of weights; of trial models only
-    threads: int = 2
-    device: str = "auto"
-    track: str = "open"
-    store: str = "runs"
-    shard: tuple[int, int] | None = None
-    fail_fast: bool = False
-    download: bool = False
-    label_noise: str = ""
-    imbalance: str = ""
-    corrupt: str = ""
-    no_plugin: tuple[str, ...] = ()
-    progress: Progress = field(default=silent, compare=False)
+    ``here``: in this process, one piece after the other. ``local``: in worker processes of this machine. ``ray``: on
+    the Ray cluster at an address, or on one that is started here (``local``).
 
-    def trial(self, model: str, seed: int) -> Trial:
-        """What a cell of this plan trains."""
-        pretrained = True if self.pretrained == "timm" else self.pretrained or False
-        return Trial(model, seed, self.budget, self.steps, self.epochs, pretrained)
+    Raises:
+        UserError: there is no such executor, or it cannot do what is asked.
+    """
 
+    executor: str = "here"
+    jobs: int = 1  # pieces of work side by side
+    timeout: float | None = None  # seconds that one piece may take
+    ray_address: str = "local"
 
-@dataclass(frozen=True)
-class Cell:
-    """One trained network to be: a method at a keep ratio, a model and a seed."""
+    def __post_init__(self) -> None:
+        if self.executor not in EXECUTORS:
+            raise UserError(
+                f"the executor must be {', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]}, got {self.executor!r}"
+            )
+        if self.executor == "here" and (self.jobs > 1 or self.timeout is not None):
+            raise UserError("jobs and a timeout need worker processes: take the executor 'local' or 'ray'")
 
-    scorer: str | None
-    selector: str
-    keep: float
-    model: str
-    seed: int
+    def backend(self, harness: Harness, plan: Plan) -> Backend:
+        if self.executor == "here":
+            from .execution.inline import Inline
 
-    @property
-    def name(self) -> str:
-        return f"{self.scorer or '-'} x {self.selector}, keep {self.keep:g}, {self.model}, seed {self.seed}"
+            return Inline(Opened(plan, harness))
+        if self.executor == "local":
+            from .execution.local import Local, devices_for
+
+            return Local(for_workers(plan, self.jobs), self.jobs, devices=devices_for(plan.device))
+        from .execution.on_ray import OnRay
+
+        return OnRay(for_workers(plan, self.jobs), self.jobs, self.ray_address)
 
 
-def run(plan: Plan) -> Iterator[TrialResult]:
+def run(plan: Plan, workers: Workers | None = None, *, harness: Harness | None = None) -> Iterator[TrialResult]:
     """Every cell of the plan: what stands in the store is read, the rest is computed and stored.
 
-    A cell that fails is noted in the store and the others go on; with ``fail_fast`` its error is raised.
+    A cell that fails is noted in the store and the others go on; with ``plan.fail_fast`` its error is raised.
+
+    Args:
+        workers: where; default here.
+        harness: of this plan, where it is open already.
 
     Raises:
         UserError: what the user must change, before any cell starts.
         StoreError: the store cannot be written.
     """
-    harness = open_harness(plan)
+    harness = harness or open_harness(plan)
+    missing = list[Cell]()
     for cell in cells(plan, harness):
-        result = attempt(harness, plan, cell)
-        if result is not None:
+        result = standing_trial(harness, plan, cell)
+        if result is None:
+            missing.append(cell)
+        else:
+            harness.store.forget_failure(cell_id(harness, plan, cell))
             yield result
+    if missing:
+        yield from _computed(harness, plan, missing, workers or Workers())
 
 
-def run_cell(harness: Harness, plan: Plan, cell: Cell) -> TrialResult:
-    """Score, select, train and test."""
-    trial = plan.trial(cell.model, cell.seed)
-    score_seed = cell.seed % plan.score_seeds
-    if cell.selector == "full":
-        return run_trial(harness, trial, everything(harness), None, score_seed)
-    selector = harness.registry.method("selector", cell.selector)
-    scores = scored(harness, cell.scorer, score_seed) if cell.scorer else None
-    selector = fitting(harness.registry, selector, scores.comparable if scores else "set")
-    selection = select(harness, scores, selector, cell.keep, cell.seed, score_seed)
-    return run_trial(harness, trial, selection, scores, score_seed)
+def _computed(harness: Harness, plan: Plan, missing: Sequence[Cell], workers: Workers) -> Iterator[TrialResult]:
+    work = graph(harness, plan, missing, workers.jobs)
+
+    tasks = [task for task, _ in work.values()]
+
+    def stands(task: Task, outcome: Outcome) -> bool:
+        return outcome.record is None or harness.store.by_id(*outcome.record) is not None
+
+    for task, outcome in supervise(tasks, workers.backend(harness, plan), stands, workers.timeout):
+        cell = work[task.key][1]
+        if outcome.kind == "storage":
+            raise StoreError(outcome.told)
+        if not outcome.done and cell is not None:
+            note_failure(harness, plan, cell, outcome)
+            if plan.fail_fast:
+                raise CellError(outcome.told)
+        if outcome.done and cell is not None:
+            assert outcome.record is not None
+            record = harness.store.by_id(*outcome.record)
+            assert record is not None
+            harness.store.forget_failure(cell_id(harness, plan, cell))
+            yield read_trial(record)
 
 
-def scored(harness: Harness, text: str, score_seed: int) -> Scores:
-    """The scores of a scorer, made once per process; one that failed is not tried again in this process."""
-    name = f"scores {text} {score_seed}"
-    if name not in harness.cache:
-        try:
-            harness.cache[name] = score(harness, harness.registry.method("scorer", text), score_seed)
-        except PrunebenchError as failure:
-            harness.cache[name] = failure
-    if isinstance(harness.cache[name], PrunebenchError):
-        raise harness.cache[name]
-    return harness.cache[name]
-
-
-def attempt(harness: Harness, plan: Plan, cell: Cell) -> TrialResult | None:
-    """`run_cell`, a failure noted in the store."""
-    id = cell_id(harness, plan, cell)
-    try:
-        result = run_cell(harness, plan, cell)
-    except StoreError:
-        raise
-    except Exception as failure:
-        note_failure(harness, plan, cell, failure)
-        if plan.fail_fast:
-            raise CellError(describe(failure)) from failure
-        return None
-    harness.store.forget_failure(id)
-    return result
-
-
-def note_failure(harness: Harness, plan: Plan, cell: Cell, failure: BaseException) -> None:
+def note_failure(harness: Harness, plan: Plan, cell: Cell, outcome: Outcome) -> None:
     """Say in the store and in the log why a cell has no number."""
-    log.error("failed: %s: %s", cell.name, describe(failure))
-    noted = {
-        "error": describe(failure),
-        "notes": list(getattr(failure, "__notes__", [])),
+    log.error("failed: %s: %s", cell.name, outcome.told)
+    noted: dict[str, Any] = {
+        "error": outcome.told,
+        "kind": outcome.kind,
+        "notes": list(outcome.notes),
         "dataset": harness.dataset.name,
         "fingerprint": harness.dataset.fingerprint,
         "train_budget": plan.budget,
@@ -158,148 +123,3 @@ def note_failure(harness: Harness, plan: Plan, cell: Cell, failure: BaseExceptio
         "provenance": harness.provenance(),
     }
     harness.store.note_failure(cell_id(harness, plan, cell), noted)
-
-
-def describe(failure: BaseException) -> str:
-    """One line: the sentence of our own errors, kind and message of others."""
-    told = str(failure) if isinstance(failure, PrunebenchError) else f"{type(failure).__name__}: {failure}"
-    return " ".join(told.split())[:2000]
-
-
-def cell_id(harness: Harness, plan: Plan, cell: Cell) -> str:
-    """The name of a cell's failure note."""
-    asked: dict[str, Any] = {name: getattr(cell, name) for name in ("scorer", "selector", "keep", "model", "seed")}
-    asked |= {"data": harness.dataset.fingerprint, "image_size": harness.dataset.image_size, "budget": plan.budget}
-    asked |= {"pretrained": plan.pretrained} if plan.pretrained else {}
-    asked |= {"steps": plan.steps, "epochs": plan.epochs, **harness.reference_conditions(), **harness.conditions()}
-    return identify("failures", asked)
-
-
-def open_harness(plan: Plan) -> Harness:
-    """Everything that can be seen to be wrong before a cell starts is said here.
-
-    Raises:
-        UserError: conflicting options, unknown names, missing data.
-    """
-    refuse_conflicts(plan)
-    plugins.leave_out(plan.no_plugin)
-    registry = plugins.installed()
-    device_named(plan.device)
-    for model in (*plan.models, plan.reference):
-        canonical(model)
-    for scorer, selector in pairs(plan):
-        for kind, text in (("scorer", scorer), ("selector", None if selector == "full" else selector)):
-            method = registry.method(kind, text) if text else None
-            if method and plan.track == "label-free":
-                refuse_labelled(method)
-    dataset = load(registry, plan.dataset, Path(plan.data_root), image_size=plan.image_size, download=plan.download)
-    dataset = Setting(plan.label_noise, plan.imbalance, plan.corrupt).apply(dataset)
-    if plan.pretrained:
-        for model in plan.models:  # weights that are missing or do not fit are told now
-            build(model, len(dataset.classes), dataset.image_size, seed=0, pretrained=plan.trial(model, 0).pretrained)
-    epochs = plan.reference_epochs or recipe(dataset, plan.reference).reference_epochs
-    refuse_epochs_beyond(epochs, *(registry.method("scorer", scorer) for scorer, _ in pairs(plan) if scorer))
-    return Harness(
-        dataset,
-        Store(plan.store),
-        registry,
-        reference=plan.reference,
-        reference_epochs=plan.reference_epochs,
-        score_seeds=plan.score_seeds,
-        threads=plan.threads,
-        device_name=plan.device,
-        track=plan.track,
-        budget=(plan.budget, plan.steps, plan.epochs),
-        progress=plan.progress,
-    )
-
-
-def refuse_conflicts(plan: Plan) -> None:
-    """Raises:
-    UserError: options that contradict each other or lie out of range.
-    """
-    if plan.budget not in ("steps", "epochs"):
-        raise UserError(f"--budget must be steps or epochs, got {plan.budget!r}")
-    if plan.track not in TRACKS:
-        raise UserError(f"--track must be {' or '.join(TRACKS)}, got {plan.track!r}")
-    if plan.steps is not None and plan.budget != "steps":
-        raise UserError("--steps needs --budget steps")
-    if plan.epochs is not None and plan.budget != "epochs":
-        raise UserError("--epochs needs --budget epochs")
-    for keep in plan.keep:
-        if not 0 < keep <= 1:
-            raise UserError(f"--keep must lie in (0, 1], got {keep:g}")
-    counts = ("seeds", "score_seeds", "threads", "steps", "epochs", "reference_epochs", "image_size")
-    for name in counts:
-        value = getattr(plan, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    if plan.threads > 4 * (os.cpu_count() or 1):
-        raise UserError(f"--threads {plan.threads} is more than four times this machine's {os.cpu_count()} cores")
-    if bool(plan.scorers) != bool(plan.selectors) and not _needs_no_scorer(plan):
-        missing = "--selector" if plan.scorers else "--scorer"
-        raise UserError(f"{missing} is missing: a run needs both, for example --scorer drd --selector bws")
-
-
-def _needs_no_scorer(plan: Plan) -> bool:
-    registry = plugins.installed()
-    return not plan.scorers and all(
-        registry.method("selector", text).entry.record.ranks == "none" for text in plan.selectors
-    )
-
-
-def pairs(plan: Plan, keeps: Sequence[float] | None = None) -> list[tuple[str | None, str]]:
-    """(scorer, selector) texts at some keep ratios (default: the plan's): the baselines, the grid, the presets.
-
-    Each stands once; a preset may be another pair at another keep ratio. Class-balanced random draws by labels, so it
-    is no row of the label-free track.
-    """
-    registry, found = plugins.installed(), list[tuple[str | None, str]](BASELINES)
-    if plan.track == "label-free":
-        found.remove((None, "balanced"))
-    asked: list[tuple[str | None, str]] = [
-        *product(plan.scorers or (None,), plan.selectors),
-        *(preset.at(keep) for preset in chosen(plan.methods, registry, plan.track) for keep in keeps or plan.keep),
-    ]
-    for scorer, selector in asked:
-        method = registry.method("selector", selector)
-        if method.entry.record.ranks == "none":
-            scorer = None  # run once, not once per scorer
-        if (scorer, selector) not in found:
-            found.append((scorer, selector))
-    return found
-
-
-def cells(plan: Plan, harness: Harness) -> list[Cell]:
-    """All cells, baselines first; with ``shard`` (i, n) those of rank i modulo n in the order of their ids."""
-    found, at = [], {keep: pairs(plan, (keep,)) for keep in plan.keep}
-    for (scorer, selector), model in product(pairs(plan), plan.models):
-        for keep in (1.0,) if selector == "full" else plan.keep:
-            if selector == "full" or (scorer, selector) in at[keep]:
-                found += [Cell(scorer, selector, keep, model, seed) for seed in range(plan.seeds)]
-    if plan.shard is None:
-        return found
-    i, n = plan.shard
-    ranked = sorted(found, key=lambda cell: cell_id(harness, plan, cell))
-    mine = {id(cell) for cell in ranked[i::n]}
-    return [cell for cell in found if id(cell) in mine]
-
-
-def standing(harness: Harness, plan: Plan, cell: Cell) -> bool:
-    """Whether the cell's record stands, as far as the records it builds on tell; nothing is computed."""
-    trial = plan.trial(cell.model, cell.seed)
-    if cell.selector == "full":
-        return harness.store.get("trials", trial_identity(harness, trial, everything(harness))) is not None
-    method, score_seed, scores = harness.registry.method("selector", cell.selector), cell.seed % plan.score_seeds, None
-    if cell.scorer:
-        scores = standing_scores(harness, harness.registry.method("scorer", cell.scorer), score_seed)
-        if scores is None:
-            return False
-    method = fitting(harness.registry, method, scores.comparable if scores else "set")
-    selection = standing_selection(harness, scores, method, cell.keep, cell.seed, score_seed)
-    return selection is not None and harness.store.get("trials", trial_identity(harness, trial, selection)) is not None
-
-
-def without_display(plan: Plan) -> Plan:
-    """The plan as it travels to another process."""
-    return replace(plan, progress=silent)

@@ -18,6 +18,7 @@ from .option_files import named_files
 from .registry import Registry
 from .scoring import ask
 from .store import Record, identify
+from .trials import Selected
 from .types import Cost, Scores, Selection
 
 
@@ -58,6 +59,14 @@ def standing(
     """The selection where its record stands."""
     record = harness.store.get("selections", _identity(harness, scores, selector, keep, seed, score_seed))
     return read_selection(record) if record else None
+
+
+def identified(
+    harness: Harness, scores: Scores | None, selector: Method, keep: float, seed: int, score_seed: int
+) -> Selected:
+    """The record that `select` leaves, whether it stands or not."""
+    identity = _identity(harness, scores, selector, keep, seed, score_seed)
+    return Selected(identify("selections", identity), budget_for(keep, len(harness.train)))
 
 
 def refuse_other_data(scores: Scores, harness: Harness) -> None:

@@ -23,17 +23,19 @@ from .backoff import Parts
 from .batches import Plan
 from .checkpoints import Checkpoints, Clock, Generators, Sittings, under
 from .errors import CellError
-from .evaluation import Pixels, autocast, evaluated, pixels_of
 from .evaluation import accuracy as accuracy
+from .evaluation import autocast, evaluated, pixels_of
 from .evaluation import extract_features as extract_features
 from .evaluation import predict as predict
 from .models import Network, build, canonical
+from .policies import Plain, Policy, Presentation
 from .recipes import Recipe, one_cycle
 from .recorder import Recorder
 from .seeds import generator_for, global_rng, seed_for
 from .types import Images
 
 Progress = Callable[..., Iterable[Any]]  # (iterable, total, text) -> iterable
+Look = Callable[[int, Network], None]  # (steps done, network): sees the network between steps, and leaves it as it is
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Trained:
     """A trained network and what it took."""
 
     network: Network
-    train_loss: float  # mean over the last pass
+    train_loss: float  # mean over the last pass, or over as many steps as all examples fill
     steps: int
     forward: int  # examples, training passes only
     backward: int
@@ -71,9 +73,11 @@ def train(
     schedule_epochs: int | None = None,
     indices: np.ndarray | Tensor | Sequence[int] | None = None,
     weights: np.ndarray | Tensor | None = None,
+    policy: Policy | None = None,
     pretrained: bool | str = False,
     device: str | torch.device = "cpu",
     recorder: Recorder | None = None,
+    look: Look | None = None,
     checkpoints: Checkpoints | None = None,
     progress: Progress | None = None,
 ) -> Trained:
@@ -85,9 +89,11 @@ def train(
         classes: C.
         schedule_epochs: length of the learning-rate schedule when ``epochs`` cut it short.
         indices: (k,) which examples to train on, default all; a recorder's positions count in this order.
-        weights: (k,) loss weights, brought to mean 1.
+        weights: (k,) loss weights, brought to mean 1; the factors of a policy multiply them.
+        policy: which of these examples are presented when, default all in every pass; fresh for each training.
         pretrained: start from pretrained weights instead of random ones, as in `build`.
         recorder: with ``epochs`` only; sees each batch before its update, and an evaluation pass after each epoch.
+        look: called after every step; what it takes is not counted as training.
         checkpoints: written along the way; the training goes on from the last one.
 
     Raises:
@@ -100,33 +106,72 @@ def train(
     plan = Plan(len(chosen), recipe.batch, steps, epochs, schedule_epochs)
     if recorder is not None and epochs is None:
         raise ValueError("a recorder needs a training in epochs")
-    y = torch.as_tensor(np.asarray(labels))[chosen].to(device)
-    w = None if weights is None else _mean_one(weights, len(chosen)).to(device)
-    source = pixels_of(images, device)
     network = initialised(model, classes, images.size, seed, pretrained)
     fit = _Fit(network.to(device), recipe, plan, device)
-    draws, clock = generator_for("augment", seed), Clock()
-    sittings = Sittings(
-        checkpoints, clock, recorder, {"fit": fit, "generators": Generators({"augment": draws}, device)}
-    )
+    examples = _Examples(images, labels, chosen, weights, recipe, seed, device)
+    policy, clock = policy or Plain(), Clock()
+    generators = Generators({"augment": examples.draws}, device)
+    sittings = Sittings(checkpoints, clock, recorder, fit=fit, policy=policy, look=look, generators=generators)
     with global_rng(seed_for("dropout", seed)):
         text = f"train {model}" + (f" from step {fit.step}" if sittings.resume() else "")
-        batches = islice(plan.batches(generator_for("order", seed)), fit.step, None)
-        for positions, ends_epoch in progress(batches, plan.total - fit.step, text) if progress else batches:
-            x = augment(source(chosen[positions]), draws, shift=recipe.shift, flip=recipe.flip and images.flip)
-            on_device = positions.to(device)
-            logits = fit.update(x, y[on_device], None if w is None else w[on_device])
-            if recorder is not None:
-                recorder.presented(positions[: plan.k], logits[: plan.k], y[on_device][: plan.k])
-                if ends_epoch:
-                    clock.finish_epoch(_finish_epoch(recorder, network, source, chosen, y))
-            sittings.keep(fit.step)
+        batches = islice(policy.batches(plan, generator_for("order", seed)), fit.step - policy.step, None)
+        shown = progress(batches, plan.total - fit.step, text) if progress else batches
+        _run(shown, examples, fit, policy, recorder, look, sittings)
     return fit.trained(clock, len(chosen))
+
+
+def _run(
+    batches: Iterable[Presentation],
+    examples: _Examples,
+    fit: _Fit,
+    policy: Policy,
+    recorder: Recorder | None,
+    look: Look | None,
+    sittings: Sittings,
+) -> None:
+    """Every batch, who is told of it, and what is kept after it."""
+    k, clock = fit.plan.k, sittings.clock
+    for positions, ends_epoch, factors in batches:
+        x, y, w = examples.presented(positions)
+        logits, losses = fit.update(x, y, w, factors)
+        policy.presented(positions, losses)
+        if recorder is not None:
+            recorder.presented(positions[:k], logits[:k], y[:k])  # one that is alone came twice
+            if ends_epoch:
+                clock.finish_epoch(_finish_epoch(recorder, fit.network, examples))
+        if look is not None:
+            clock.take_apart(_timed(look, fit.step, fit.network))
+        sittings.keep(fit.step)
 
 
 def initialised(model: str, classes: int, size: int, seed: int, pretrained: bool | str = False) -> Network:
     """The network of a training of this seed before its first step, for pictures of ``size`` px."""
     return build(model, classes, size, seed=seed_for("init", canonical(model), seed), pretrained=pretrained)
+
+
+class _Examples:
+    """The ``chosen`` examples (k,), by their position among them: pictures as they are presented, labels, weights."""
+
+    def __init__(
+        self,
+        images: Images,
+        labels: np.ndarray | Tensor,
+        chosen: Tensor,
+        weights: np.ndarray | Tensor | None,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.chosen, self.device, self.source = chosen, device, pixels_of(images, device)
+        self.labels = torch.as_tensor(np.asarray(labels))[chosen].to(device)
+        self.weights = None if weights is None else _mean_one(weights, len(chosen)).to(device)
+        self.shift, self.flip, self.draws = recipe.shift, recipe.flip and images.flip, generator_for("augment", seed)
+
+    def presented(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Augmented pictures (B, 3, S, S), labels (B,) and weights (B,), on the device."""
+        x = augment(self.source(self.chosen[positions]), self.draws, shift=self.shift, flip=self.flip)
+        on_device = positions.to(self.device)
+        return x, self.labels[on_device], None if self.weights is None else self.weights[on_device]
 
 
 class _Fit:
@@ -145,29 +190,34 @@ class _Fit:
         """Updates so far."""
         return len(self.losses)
 
-    def update(self, x: Tensor, y: Tensor, w: Tensor | None) -> Tensor:
-        """One step; returns the logits (B, C) from before it."""
+    def update(self, x: Tensor, y: Tensor, *weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One step; returns the logits (B, C) from before it and the loss (B,) of each example, weighted by nothing.
 
-        def backward(rows: slice) -> tuple[Tensor, Tensor]:
+        loss = mean over the batch of w_i * loss_i, w_i the product of all ``weights`` (B,) that there are
+        """
+
+        def backward(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
             with autocast(self.device):
                 logits = self.network(x[rows])
-            loss = F.cross_entropy(logits.float(), y[rows], reduction="none")
-            loss = loss if w is None else loss * w[rows]
-            loss = loss.mean() * (len(loss) / len(y))
+            losses = F.cross_entropy(logits.float(), y[rows], reduction="none")
+            weighted = losses
+            for w in weights:
+                weighted = weighted if w is None else weighted * w[rows].to(self.device)
+            loss = weighted.mean() * (len(losses) / len(y))
             loss.backward()
-            return logits.detach(), loss.detach()
+            return logits.detach(), losses.detach(), loss.detach()
 
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.peak_lr * one_cycle(self.step, self.plan.length, self.recipe.warmup)
-        logits, losses = zip(*self.parts(len(y), backward, self.optimizer.zero_grad), strict=True)
-        self.losses.append(torch.stack(losses).sum())
+        logits, losses, shares = zip(*self.parts(len(y), backward, self.optimizer.zero_grad), strict=True)
+        self.losses.append(torch.stack(shares).sum())
         if self.step % self.check_every == 0:
             self.check()
         if self.recipe.clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.seen += len(y)
-        return torch.cat(logits)
+        return torch.cat(logits), torch.cat(losses)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and buffers, the optimiser's moments, every loss."""
@@ -252,13 +302,19 @@ def _mean_one(weights: np.ndarray | Tensor, k: int) -> Tensor:
     return w / w.mean()
 
 
-def _finish_epoch(recorder: Recorder, network: Network, source: Pixels, chosen: Tensor, y: Tensor) -> float:
+def _timed(look: Look, steps: int, network: Network) -> float:
+    started = time.perf_counter()
+    look(steps, network)
+    return time.perf_counter() - started
+
+
+def _finish_epoch(recorder: Recorder, network: Network, examples: _Examples) -> float:
     """The evaluation pass where something is watched there; returns its seconds."""
     started = time.perf_counter()
     if recorder.at_epoch_end:
         network.eval()
-        for positions, logits in evaluated(network, network, source, chosen):
-            recorder.evaluated(positions, logits, y[positions.to(y.device)])
+        for positions, logits in evaluated(network, network, examples.source, examples.chosen):
+            recorder.evaluated(positions, logits, examples.labels[positions.to(examples.device)])
         network.train()
     recorder.finish_epoch()
     return time.perf_counter() - started if recorder.at_epoch_end else 0.0

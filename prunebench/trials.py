@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .budgets import budget_for
 from .errors import CellError
 from .harness import PROTOCOL, Harness, hash_array
 from .recipes import Recipe, recipe
@@ -18,6 +19,8 @@ from .types import Cost, Dataset, Scores, Selection, TrialResult
 if TYPE_CHECKING:
     from .checkpoints import Checkpoints
 
+PLAIN = "plain"  # the policy that presents every kept example once per pass
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -25,17 +28,27 @@ class Trial:
 
     model: str
     seed: int
-    budget: str = "steps"  # "steps": as many as at full data; "epochs": in proportion to the examples kept
-    steps: int | None = None  # overrides the recipe's steps at full data
+    budget: str = "steps"  # "steps": as many as at full data; "epochs": in proportion to the examples kept; "cost"
+    steps: int | None = None  # overrides the recipe's steps at full data; "cost": what is left for the training
     epochs: int | None = None  # overrides the recipe's epochs
     pretrained: bool | str = False  # timm's weights, or a file of them, in place of random ones
+    policy: str = PLAIN  # canonical text; any other draws from all examples
+    best_epoch: bool = False  # look at the test split along the way; the training is the same
+    budget_seconds: float | None = None  # budget "cost": what full training takes, where that is known
 
     def recipe(self, harness: Harness) -> Recipe:
         return recipe(harness.dataset, self.model)
 
     def steps_for(self, harness: Harness, examples: int) -> int:
-        """Optimiser steps: ``steps`` as many for every subset, ``epochs`` ceil(steps * k / N)."""
+        """Optimiser steps: ``steps`` as many for every subset, ``epochs`` ceil(steps * k / N), ``cost`` as given."""
         return train_steps(self.recipe(harness), len(harness.train), examples, self.budget, self.steps, self.epochs)
+
+    def looks(self, harness: Harness, steps: int) -> frozenset[int]:
+        """After which of ``steps`` the test split is looked at: as often as the full-data row has epochs, evenly."""
+        row, n = self.recipe(harness), len(harness.train)
+        whole = row.steps if self.budget == "cost" else train_steps(row, n, n, self.budget, self.steps, self.epochs)
+        epochs = math.ceil(whole * row.batch / n)
+        return frozenset(math.ceil(steps * i / epochs) for i in range(1, epochs + 1))
 
 
 def train_steps(
@@ -45,7 +58,20 @@ def train_steps(
     whole = steps or row.steps
     if epochs is not None:
         whole = math.ceil(epochs * total / row.batch)
-    return whole if budget == "steps" else math.ceil(whole * examples / total)
+    return math.ceil(whole * examples / total) if budget == "epochs" else whole
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What a trial's identity holds of the examples it trains on."""
+
+    id: str  # of the selection's record; of an index file the SHA-256 of its indices, and of its weights if any
+    examples: int  # k; under a policy those presented per epoch
+
+    @classmethod
+    def of(cls, selection: Selection, policy: str = PLAIN) -> Selected:
+        k = len(selection) if policy == PLAIN else budget_for(selection.keep, selection.size)
+        return cls(selection.id or _content(selection), k)
 
 
 def run_trial(
@@ -56,9 +82,10 @@ def run_trial(
     Raises:
         CellError: the training diverged.
     """
-    identity = trial_identity(harness, trial, selection)
-    record = harness.store.get("trials", identity)
+    selected = Selected.of(selection, trial.policy)
+    record = standing_record(harness, trial, selected)
     if record is None:
+        identity = trial_identity(harness, trial, selected)
         with harness.store.lock(identify("trials", identity)):
             record = harness.store.get("trials", identity)
             with harness.checkpoints("trials", identity) as checkpoints:
@@ -66,22 +93,33 @@ def run_trial(
     return read_trial(record)
 
 
-def trial_identity(harness: Harness, trial: Trial, selection: Selection) -> dict[str, Any]:
-    """A selection counts by its record's id; an index file by the SHA-256 of its indices, and of its weights if any."""
+def standing_record(harness: Harness, trial: Trial, selected: Selected) -> Record | None:
+    """The trial's record where it stands; one with a best epoch serves where none is asked for."""
+    record = harness.store.get("trials", trial_identity(harness, trial, selected))
+    if record is None and not trial.best_epoch:
+        looked = replace(trial, best_epoch=True)
+        record = harness.store.get("trials", trial_identity(harness, looked, selected))
+    return record
+
+
+def trial_identity(harness: Harness, trial: Trial, selected: Selected) -> dict[str, Any]:
+    """Everything that can change the trained network, or the test."""
     from .models import canonical, weights_named  # timm: not for those who only read records
 
     return {
         **harness.conditions(),
         "data": harness.dataset.fingerprint,
         "test": harness.dataset.test.fingerprint,
-        "selection": selection.id or _content(selection),
+        "selection": selected.id,
         "model": canonical(trial.model),
         "pretrained": weights_named(trial.model, trial.pretrained),
         "recipe": trial.recipe(harness).hash,
         "train_budget": trial.budget,
-        "steps": trial.steps_for(harness, len(selection)),
-        "policy": "plain",
+        "steps": trial.steps_for(harness, selected.examples),
+        "policy": trial.policy,
         "seed": trial.seed,
+        **({} if trial.policy == PLAIN else {"examples": selected.examples}),
+        **({"best_epoch": True} if trial.best_epoch else {}),
     }
 
 
@@ -100,12 +138,17 @@ def _train(
     identity: Mapping[str, Any],
     checkpoints: Checkpoints,
 ) -> Record:
+    from .best_epoch import BestEpoch
     from .evaluation import accuracy, calibration_error, predict
+    from .policies import policy_of
     from .training import train
 
-    dataset, classes = harness.dataset, len(harness.dataset.classes)
+    dataset, classes, k = harness.dataset, len(harness.dataset.classes), Selected.of(selection, trial.policy).examples
     places = harness.place[selection.indices]
     ascending = np.argsort(places)
+    best = (
+        BestEpoch(dataset.test, harness.device, trial.looks(harness, identity["steps"])) if trial.best_epoch else None
+    )
     trained = train(
         harness.train.images,
         harness.train.labels,
@@ -116,9 +159,11 @@ def _train(
         steps=identity["steps"],
         indices=places[ascending],
         weights=None if selection.weights is None else selection.weights[ascending],
+        policy=policy_of(trial.policy, k),
         pretrained=trial.pretrained,
         device=harness.device,
         checkpoints=checkpoints,
+        look=best,
         progress=harness.progress,
     )
     logits = predict(trained.network, dataset.test.images, harness.device)
@@ -128,7 +173,7 @@ def _train(
     cost = Cost(
         seconds=trained.seconds,
         alone_seconds=trained.seconds,
-        forward=trained.forward + len(dataset.test),
+        forward=trained.forward + len(dataset.test) + (best.forward if best else 0),
         backward=trained.backward,
         device=str(harness.device),
     )
@@ -142,11 +187,19 @@ def _train(
         "class_accuracy": tuple(float(a) for a in per_class if math.isfinite(float(a))),
         "train_loss": float(trained.train_loss),
         "train_cost": cost,
+        "examples": k,
+        "budget_seconds": (trial.budget_seconds or trained.seconds) if trial.budget == "cost" else None,
+        **(best.found(trained.steps, float(overall)) if best else {}),
     }
     score_cost = scores.cost if scores else Cost(device=str(harness.device))
     result = _told(harness, trial, selection, score_cost, score_seed, identity, measured)
-    plain = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance") and (k != "oracle" or v)}
-    return harness.store.put("trials", identity, plain, provenance=harness.provenance() | trained.remarks())
+    told = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance") and not _unsaid(k, v)}
+    return harness.store.put("trials", identity, told, provenance=harness.provenance() | trained.remarks())
+
+
+def _unsaid(name: str, value: Any) -> bool:
+    """What a record has no word of, so that those without it are as they always were."""
+    return name in ("oracle", "budget_seconds", "best_accuracy", "best_step") and (value is None or value is False)
 
 
 def truth_about(dataset: Dataset, kept: np.ndarray) -> dict[str, float]:
@@ -185,7 +238,6 @@ def _told(
         scorer=selection.scorer,
         selector=selection.selector,
         keep=selection.keep,
-        examples=len(selection),
         selection=identity["selection"],
         label_free=bool(selection.label_free),
         model=identity["model"],
@@ -193,7 +245,7 @@ def _told(
         recipe=identity["recipe"],
         train_budget=trial.budget,
         steps=identity["steps"],
-        policy="plain",
+        policy=trial.policy,
         seed=trial.seed,
         score_seed=score_seed,
         reference=harness.reference,
@@ -219,7 +271,7 @@ def read_trial(record: Record) -> TrialResult:
     return TrialResult(**fields, id=record.id, provenance=record.card["provenance"])
 
 
-def everything(harness: Harness) -> Selection:
-    """All examples: the full-data row."""
+def everything(harness: Harness, row: str = "full", keep: float = 1.0) -> Selection:
+    """All examples: of the full-data row, or of the row of a policy, which draws from them at a keep ratio."""
     n = len(harness.train)
-    return Selection(np.arange(n), None, "full", 1.0, 0, n, fingerprint=harness.dataset.fingerprint, label_free=False)
+    return Selection(np.arange(n), None, row, keep, 0, n, fingerprint=harness.dataset.fingerprint, label_free=False)

@@ -223,18 +223,18 @@ class TrialResult:
     test_fingerprint: str
     image_size: int
     scorer: str | None  # canonical text; None for rows that do not rank and for index files
-    selector: str  # canonical text; "full" for all examples, "subset" for an index file
+    selector: str  # canonical text; "full" for all examples, "subset" for an index file, else the label of the policy
     keep: float
-    examples: int  # k
+    examples: int  # k; of a policy, which draws them from all, the examples presented per epoch
     selection: str  # id of the selection record, or SHA-256 of the indices
     label_free: bool
     # how
     model: str
     pretrained: bool
     recipe: str  # hash
-    train_budget: str  # "steps" | "epochs"
+    train_budget: str  # "steps" | "epochs" | "cost"
     steps: int
-    policy: str
+    policy: str  # canonical text; "plain"
     seed: int
     score_seed: int
     reference: str  # model of the scoring runs
@@ -255,6 +255,9 @@ class TrialResult:
     ece: float | None = None  # expected calibration error of the test predictions, 0..1
     class_counts: tuple[int, ...] = ()  # (C,) kept examples of each class, as labelled
     truth: Mapping[str, float] = field(default_factory=dict)  # of noise that is known, see `truth_about`
+    budget_seconds: float | None = None  # train_budget "cost": what full training takes, and so all that may be spent
+    best_accuracy: float | None = None  # highest of several looks at the test split; an upper bound, never ranked
+    best_step: int | None = None  # after which step
     # where it comes from
     id: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -20,8 +20,8 @@ from prunebench import UserError, statistic
 from prunebench.datasets.loading import load
 from prunebench.harness import Harness
 from prunebench.leaderboard import board
+from prunebench.plans import Plan
 from prunebench.registry import collect
-from prunebench.running import Plan
 from prunebench.scoring import score
 from prunebench.selecting import select
 from prunebench.store import Store

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench import UserError, run
+from prunebench.plans import Plan, cells, open_harness, pairs
 from prunebench.presets import ALL, PRESETS, chosen, methods_of, offered, preset
 from prunebench.registry import collect, leave_out
-from prunebench.running import Plan, cells, open_harness, pairs
 from prunebench.spec import parse
 
 PLAN = Plan(dataset="planted(train=60,test=20)", keep=(0.5,), seeds=1, reference_epochs=1, steps=2, device="cpu")

@@ -14,8 +14,9 @@ import pytest
 
 import prunebench as pb
 from prunebench import UserError
-from prunebench.executors import run_jobs, scorers_first
-from prunebench.running import Cell, Plan, cells, open_harness, pairs
+from prunebench.execution.graph import graph
+from prunebench.plans import Plan, cells, open_harness, pairs
+from prunebench.running import Workers
 
 PLAN = Plan(
     scorers=("aum",),
@@ -86,7 +87,7 @@ def test_a_run_resumes_and_repeats_bit_for_bit(tmp_path):
 def test_worker_processes_give_the_same_records(tmp_path):
     here = list(pb.run(replace(PLAN, store=str(tmp_path / "here"))))
     plan = replace(PLAN, store=str(tmp_path / "workers"))
-    assert plain(run_jobs(plan, open_harness(plan), 2)) == plain(here)
+    assert plain(pb.run(plan, Workers("local", jobs=2))) == plain(here)
 
 
 def test_shards_together_are_the_whole(tmp_path):
@@ -194,12 +195,12 @@ def test_interrupts_have_their_exit_codes(tmp_path, sent, code):
 
 
 def test_weights_make_another_trial_of_the_same_examples(tmp_path):
-    from prunebench.trials import Trial, everything, trial_identity
+    from prunebench.trials import Selected, Trial, everything, trial_identity
 
     harness = open_harness(replace(PLAN, store=str(tmp_path)))
     plain_ones = everything(harness)
     weighted = replace(plain_ones, weights=np.linspace(0.5, 1.5, len(plain_ones)))
-    first, second = (trial_identity(harness, Trial("resnet18", 0), s) for s in (plain_ones, weighted))
+    first, second = (trial_identity(harness, Trial("resnet18", 0), Selected.of(s)) for s in (plain_ones, weighted))
     assert first["selection"] != second["selection"]
 
 
@@ -216,12 +217,15 @@ def test_a_subset_file_is_enough_to_be_on_the_board(tmp_path):
     assert [row["examples"] for row in group["rows"]] == [20]
 
 
-def test_workers_begin_with_one_cell_of_every_scoring():
-    free = [Cell(None, "random()", 0.1, "resnet18", seed) for seed in range(2)]
-    scored = [Cell(text, "hardest()", 0.1, "resnet18", seed) for text in ("a", "b") for seed in range(4)]
-    found = scorers_first([*free, *scored], score_seeds=2)
-    assert [(c.scorer, c.seed) for c in found[:4]] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
-    assert found[4:6] == free and sorted(map(str, found)) == sorted(map(str, [*free, *scored]))
+def test_side_by_side_what_others_wait_for_comes_first(tmp_path):
+    plan = replace(PLAN, store=str(tmp_path), scorers=("aum", "grand(epoch=1)"), score_seeds=2)
+    harness = open_harness(plan)
+    steps = [task.args["step"] for task, _ in graph(harness, plan, cells(plan, harness), jobs=2).values()]
+    assert steps == sorted(steps, key=["train", "shard", "score", "select", "trial"].index)
+    assert steps.count("train") == 2 and steps.count("score") == 4  # a training feeds every scorer of its scoring
+    assert steps.count("shard") == 2 * 8  # grand works in blocks
+    alone = [task.args["step"] for task, _ in graph(harness, plan, cells(plan, harness)).values()]
+    assert alone[:2] == ["trial", "trial"] and "shard" not in alone
 
 
 def test_pretrained_trials_are_a_track_of_their_own(tmp_path):

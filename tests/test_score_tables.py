@@ -115,8 +115,8 @@ def test_an_imagenet_table_makes_a_subset_of_a_part_of_imagenet(folder, tmp_path
 
 
 def test_a_subset_of_names_is_trained_on_those_names(folder, tmp_path, monkeypatch):
+    from prunebench.plans import Plan, open_harness
     from prunebench.reporting import _fitted
-    from prunebench.running import Plan, open_harness
 
     monkeypatch.chdir(tmp_path)
     names = [f"{w}_{i}.JPEG" for w in WNIDS for i in range(6)][::-1]  # the data set's order is the other way round

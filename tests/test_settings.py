@@ -17,7 +17,8 @@ from prunebench.datasets.memory import MemoryImages, resident
 from prunebench.datasets.noisy_labels import LOOK_ALIKES, drawn, from_file, mistaken_for
 from prunebench.datasets.settings import SEVERE, Setting
 from prunebench.evaluation import calibration_error
-from prunebench.running import Plan, open_harness, run
+from prunebench.plans import Plan, open_harness
+from prunebench.running import run
 from prunebench.trials import truth_about
 from prunebench.types import Dataset, Split
 

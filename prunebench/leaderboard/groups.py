@@ -11,7 +11,7 @@ from ..types import TrialResult
 
 TRAINED = (  # how a trial was trained and tested
     *("dataset", "fingerprint", "test_fingerprint", "image_size", "setting", "model", "pretrained", "recipe"),
-    *("train_budget", "policy", "threads", "precision", "protocol"),
+    *("train_budget", "budget_seconds", "policy", "threads", "precision", "protocol"),
 )
 _SLACK = 1e-9  # relative: a step count is the ceiling of a floating-point quotient
 
@@ -34,7 +34,12 @@ def baseline(trial: TrialResult) -> str | None:
 
 def unscored(trial: TrialResult) -> bool:
     """Whether no scoring run can have had a part in the selection."""
-    return baseline(trial) is not None or (trial.scorer is None and trial.selector == "subset")
+    return baseline(trial) is not None or dynamic(trial) or (trial.scorer is None and trial.selector == "subset")
+
+
+def dynamic(trial: TrialResult) -> bool:
+    """Whether a policy drew from all examples while the trial went on."""
+    return trial.policy != "plain"
 
 
 def on_track(trial: TrialResult, track: str) -> bool:
@@ -46,19 +51,37 @@ def on_track(trial: TrialResult, track: str) -> bool:
 
 
 def groups(trials: Iterable[TrialResult]) -> Iterator[Group]:
-    """All groups; a trial that no scoring run had a part in stands in each group of its training conditions."""
-    for trained, alike in _split(trials, lambda t: tuple(getattr(t, name) for name in TRAINED)).items():
-        conditions = dict(zip(TRAINED, trained, strict=True))
-        for long in _by_length(alike):
+    """All groups; a trial that no scoring run had a part in stands in each group of its training conditions.
+
+    Beside what a policy trained stand the baselines, trained plainly for as long, and nothing else that is plain. These
+    make no table of their own then.
+    """
+    parts = list(_by_training(trials))
+    repeated = {id(t) for _, long in parts if any(map(dynamic, long)) for t in long}
+    for conditions, long in parts:
+        if any(map(dynamic, long)) or any(id(t) not in repeated for t in long):
             yield from _by_scoring(conditions | {"steps": _range([t.steps for t in long])}, long)
 
 
+def _by_training(trials: Iterable[TrialResult]) -> Iterator[tuple[dict[str, Any], list[TrialResult]]]:
+    found = _split(trials, lambda t: tuple(getattr(t, name) for name in TRAINED))
+    for trained, alike in found.items():
+        conditions = dict(zip(TRAINED, trained, strict=True))
+        plainly = tuple((conditions | {"policy": "plain"}).values())
+        beside = [t for t in found.get(plainly, ()) if baseline(t)] if any(map(dynamic, alike)) else []
+        for long in _by_length([*alike, *beside]):
+            if not beside or any(map(dynamic, long)):
+                yield conditions, long
+
+
 def _by_length(trials: Sequence[TrialResult]) -> list[list[TrialResult]]:
-    """Budget "steps": as many steps. Budget "epochs": one rate r for all k, steps = ceil(r * k).
+    """Budget "steps": as many steps. "cost": any. Budget "epochs": one rate r for all k, steps = ceil(r * k).
 
     A trial tells its rate only up to an interval, ((steps - 1) / k, steps / k]. Rates are the fewest that explain all
     trials; a trial that two rates explain is the same training under both.
     """
+    if trials[0].train_budget == "cost":
+        return [list(trials)]
     if trials[0].train_budget == "steps":
         return list(_split(trials, lambda t: t.steps).values())
     rates: list[float] = []

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UserError
 from ..spec import near
 from ..types import TrialResult
-from .groups import Group, groups, on_track, unscored
+from .groups import TRAINED, Group, groups, on_track, unscored
 from .labels import Labels, labels_for, method_label
 from .table import SPLITS, Table, Variant, tables
 
@@ -74,13 +74,26 @@ def board(
     if track not in RIVALS:
         raise UserError(f"there is no track {track!r}{near(track, RIVALS)} (known: {', '.join(RIVALS)})")
     order, split_by = _grouping(group_by)
-    given = sorted({_identity(t): t for t in results if on_track(t, track)}.values(), key=_identity)
+    given = _once({_identity(t): t for t in results if on_track(t, track)}.values())
     usable = [t for t in given if math.isfinite(t.accuracy) and 0 <= t.accuracy <= 1]
     found = sorted(groups(usable), key=lambda g: _place(g, order))
     made = tables(found, split_by, labels, variant_of or versions, RIVALS[track])
     hidden = _left_out(given, usable, made)
     failed = tuple(sorted(failures, key=lambda f: str(f.get("id", ""))))
     return Board(tuple(made), tuple(group_by), failed, _failed_methods(failed, labels), hidden, track)
+
+
+def _once(trials: Iterable[TrialResult]) -> list[TrialResult]:
+    """Each once; of a trial with and without a look at its best epoch, which is one training, that with it."""
+    named = (
+        *TRAINED,
+        *("steps", "reference", "reference_epochs", "score_seed", "seed", "selection", "selector", "keep"),
+    )
+    made: dict[Any, list[TrialResult]] = {}
+    for trial in sorted(trials, key=_identity):
+        made.setdefault(tuple(getattr(trial, name) for name in named), []).append(trial)
+    looked = {key: [t for t in alike if t.best_accuracy is not None] for key, alike in made.items()}
+    return sorted((t for key, alike in made.items() for t in looked[key] or alike), key=_identity)
 
 
 def _left_out(given: Sequence[TrialResult], usable: Sequence[TrialResult], made: Sequence[Table]) -> int:

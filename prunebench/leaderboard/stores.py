@@ -75,6 +75,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "str | None": (str, type(None)),
     "int": (int,),
     "float": (int, float),
+    "float | None": (int, float, type(None)),
+    "int | None": (int, type(None)),
     "bool": (bool,),
 }
 

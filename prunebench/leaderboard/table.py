@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ..types import TrialResult
-from .groups import Group, baseline, method
+from .groups import Group, baseline, dynamic, method
 from .labels import Labels, labels_for, method_label
 from .statistics import Difference, Summary, holm, paired, summarise
 
@@ -18,17 +18,20 @@ Variant = Callable[[TrialResult], str]
 
 
 TRUTH = tuple(f"{noise}_{what}" for noise in ("mislabelled", "corrupted") for what in ("share", "precision", "recall"))
-MEASURES = ("worst_class", "worst_tenth", "recall_spread", "ece", *TRUTH)
+MEASURES = ("worst_class", "worst_tenth", "recall_spread", "ece", *TRUTH, "best_accuracy", "best_step")
 
 
 def measured(trial: TrialResult) -> dict[str, float]:
     """Recall of the worst class, mean recall of the worst tenth of the classes (at least one), the largest less the
-    smallest recall, expected calibration error, and what is known of the noise in the subset; all in 0..1."""
+    smallest recall, expected calibration error, and what is known of the noise in the subset; all in 0..1. Where the
+    test split was looked at along the way, the best accuracy, and after how many steps it was."""
     recalls = sorted(trial.class_accuracy)
     told = {} if trial.ece is None else {"ece": trial.ece}
     if recalls:
         worst = recalls[: math.ceil(len(recalls) / 10)]
         told |= {"worst_class": recalls[0], "worst_tenth": _mean(worst), "recall_spread": recalls[-1] - recalls[0]}
+    if trial.best_accuracy is not None and trial.best_step is not None:
+        told |= {"best_accuracy": trial.best_accuracy, "best_step": float(trial.best_step)}
     return told | {name: value for name, value in trial.truth.items() if name in TRUTH}
 
 
@@ -136,7 +139,7 @@ def _variants(trials: Sequence[TrialResult], variant_of: Variant) -> dict[str, l
 
 def _row(trials: Sequence[TrialResult], variant: str) -> Row:
     first = trials[0]
-    ranks, chosen = first.scorer is not None, first.selector not in ("full", "subset")
+    ranks, chosen = first.scorer is not None, first.selector not in ("full", "subset") and not dynamic(first)
     return Row(
         label="",
         scorer=first.scorer,

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .groups import dynamic
 from .ranking import Board
 from .statistics import Difference, Summary
 from .table import Row, Table
@@ -25,7 +26,8 @@ _LABEL_FREE = {  # what another track calls a column, and says below
 }
 _REVEALED = "Labels: how many were revealed, those of the selected examples; scoring and selecting saw none."
 _ORACLE = "† an oracle: it looked at what no contender may see. A bound, compared with nothing and never ranked."
-_USUAL = {"setting": "", "pretrained": False, "policy": "plain", "precision": "float32"}
+_POLICY = "Policies draw from all examples; the baselines beside them are trained plainly, in as many steps."
+_USUAL = {"setting": "", "pretrained": False, "policy": "plain", "precision": "float32", "budget_seconds": None}
 _MEASURES = {
     "fingerprint": "data {:.8}",
     "test_fingerprint": "test {:.8}",
@@ -34,6 +36,7 @@ _MEASURES = {
     "pretrained": "pretrained: {}",
     "recipe": "recipe {:.8}",
     "policy": "policy {}",
+    "budget_seconds": "full training {:.1f} s",
     "threads": "{} threads",
     "precision": "{}",
     "protocol": "protocol {}",
@@ -48,17 +51,25 @@ Seen = Mapping[tuple[str, str, str], set[Any]]  # (data set, model, condition) -
 def columns(board: Board) -> tuple[str, ...]:
     """The column names of every table; on the label-free track k is the number of revealed labels.
 
-    Where a setting made noise, its share of the subset stands in place of the training's seconds.
+    Where a setting made noise, its share of the subset stands in place of the training's seconds; so does the best
+    epoch where it was looked for.
     """
     noisy = any(t.conditions["setting"] and set(NOISE) & r.measures.keys() for t in board.tables for r in t.rows)
-    names = (*COLUMNS[:6], "noise %", *COLUMNS[6:8]) if noisy else COLUMNS
+    looked = any("best_accuracy" in r.measures for t in board.tables for r in t.rows)
+    best, noise = ("best ep %",) * looked, ("noise %",) * noisy
+    names = (*COLUMNS[:5], *best, COLUMNS[5], *noise, *COLUMNS[6 : 9 - looked - noisy])
     return tuple(_LABEL_FREE.get(name, name) for name in names) if board.track == "label-free" else names
 
 
 def footnote(board: Board) -> tuple[str, ...]:
     """What is to be known of all tables."""
     noise = ("noise %: share of the subset that the setting mislabelled or corrupted.",)
-    lines = FOOTNOTE + noise * ("noise %" in columns(board))
+    best = ("best ep %: mean of the highest of several looks at the test split; chosen there, and never ranked.",)
+    looked = "best ep %" in columns(board)
+    first = FOOTNOTE[0].replace(" touched once per trial", "") if looked else FOOTNOTE[0]
+    lines = (first, *FOOTNOTE[1:], *best * looked, *noise * ("noise %" in columns(board)))
+    if any(dynamic(t) for table in board.tables for row in table.rows for t in row.trials):
+        lines = (*lines, _POLICY)
     if board.track == "open":
         return lines
     return (lines[0], _REVEALED, *(_LABEL_FREE.get(line, line) for line in lines[1:]))
@@ -99,7 +110,8 @@ def _said(value: Any) -> Any:
 
 def _budget(conditions: Mapping[str, Any]) -> str:
     steps = "-".join(str(s) for s in conditions["steps"])
-    return f"{steps} steps" if conditions["train_budget"] == "steps" else f"equal epochs ({steps} steps)"
+    budget = conditions["train_budget"]
+    return f"{steps} steps" if budget == "steps" else f"equal {budget} ({steps} steps)"
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -112,17 +124,22 @@ def _seeds(seeds: Sequence[int]) -> str:
 def cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
     """The text of a row, column by column."""
     noise = [100 * row.measures[name] for name in NOISE if name in row.measures]
-    noisy = "noise %" in names
-    costs = [seconds(row.score_seconds), seconds(row.select_seconds), seconds(row.train_seconds)]
-    return (
-        f"{row.label} †" if row.oracle else row.label,
-        f"{row.keep:.4g}",
-        str(row.examples),
-        str(row.accuracy.n),
-        accuracy(row.accuracy),
-        difference(row),
-        *((" / ".join(f"{share:.1f}" for share in noise) or "-", *costs[:2]) if noisy else costs),
-    )
+    best = row.measures.get("best_accuracy")
+    said = {
+        "method": f"{row.label} †" if row.oracle else row.label,
+        "keep": f"{row.keep:.4g}",
+        "k": str(row.examples),
+        "seeds": str(row.accuracy.n),
+        "accuracy %": accuracy(row.accuracy),
+        "best ep %": "-" if best is None else f"{100 * best:.2f}",
+        "vs balanced": difference(row),
+        "noise %": " / ".join(f"{share:.1f}" for share in noise) or "-",
+        "score s": seconds(row.score_seconds),
+        "select s": seconds(row.select_seconds),
+        "train s": seconds(row.train_seconds),
+    }
+    said |= {_LABEL_FREE[name]: said[name] for name in ("k", "vs balanced")}
+    return tuple(said[name] for name in names)
 
 
 def accuracy(found: Summary) -> str:
