@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,20 +12,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .errors import CellError
 from .models import Network
 from .types import Images
 
+log = logging.getLogger("prunebench")
 Pixels = Callable[[Tensor], Tensor]  # positions (B,) on the CPU -> (B, 3, S, S) uint8 on the device
 
 
 def pixels_of(images: Images, device: torch.device) -> Pixels:
-    """Batches from one tensor on the device where the pictures fit, else decoded batch by batch."""
+    """Batches from one tensor where the pictures fit, on the device or in memory, else decoded batch by batch."""
     from .datasets.memory import resident
 
     whole = resident(images)
     if whole is None:
         return lambda rows: images.pixels(rows).to(device, non_blocking=True)
-    held = whole.to(device)
+    try:
+        held = whole.to(device)
+    except torch.OutOfMemoryError:
+        return lambda rows: whole[rows].to(device, non_blocking=True)
     return lambda rows: held[rows.to(device)]
 
 
@@ -52,16 +58,42 @@ def extract_features(
 def evaluated(
     network: Network, compute: Callable[[Tensor], Tensor], source: Pixels, chosen: Tensor, batch: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(positions (b,) in ``chosen``, float32 results (b, ...)) batch by batch; the network's mode is the caller's."""
-    batch = batch or (256 if network.size <= 96 else 64)
-    for start in range(0, len(chosen), batch):
+    """(positions (b,) in ``chosen``, float32 results (b, ...)) batch by batch; the network's mode is the caller's.
+
+    Where a batch does not fit in the device's memory it is halved, and so are all that follow.
+
+    Raises:
+        CellError: one picture does not fit.
+    """
+    batch, start = batch or (256 if network.size <= 96 else 64), 0
+    while start < len(chosen):
         positions = torch.arange(start, min(start + batch, len(chosen)))
-        padded = F.pad(positions, (0, batch - len(positions)), value=start)
-        with torch.inference_mode():
-            x = source(chosen[padded])
-            with autocast(x.device):
-                values = compute(x)
+        values = _fitting(compute, source, chosen[F.pad(positions, (0, batch - len(positions)), value=start)])
+        if values is None:
+            if batch == 1:
+                raise CellError(
+                    f"the device's memory is too small for {network.name} and one picture of {network.size} px: take a "
+                    "smaller model or --image-size, or a device that nobody else is using"
+                )
+            batch //= 2
+            log.warning("a batch of %d does not fit in the device's memory: evaluated by %d", 2 * batch, batch)
+            continue
         yield positions, values[: len(positions)].float()
+        start += batch
+
+
+def _fitting(compute: Callable[[Tensor], Tensor], source: Pixels, rows: Tensor) -> Tensor | None:
+    """What ``compute`` makes of the pictures at ``rows``; None where they do not fit in the device's memory."""
+    try:
+        with torch.inference_mode():
+            x = source(rows)
+            with autocast(x.device):
+                return compute(x)
+    except torch.OutOfMemoryError:
+        pass
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # here, where nothing holds the attempt's tensors any more
+    return None
 
 
 def _over_all(

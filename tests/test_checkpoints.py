@@ -13,13 +13,16 @@ import torch
 
 import prunebench as pb
 from prunebench import MemoryImages, UserError
+from prunebench.best_epoch import BestEpoch
 from prunebench.checkpoints import SHARE, Checkpoints
+from prunebench.policies import policy_of
 from prunebench.recipes import Recipe
 from prunebench.recorder import Recorder
 from prunebench.running import Plan, open_harness
 from prunebench.statistics import STANDARD
 from prunebench.store import Store
 from prunebench.training import train
+from prunebench.types import Split
 
 TINY = Recipe(optimizer="sgd", peak_lr=0.02, weight_decay=5e-4, batch=16, epochs=1, steps=6, shift=2, flip=True)
 ADAMW = replace(TINY, optimizer="adamw", clip=1.0)
@@ -157,6 +160,29 @@ def test_what_a_network_draws_goes_on(pictures, tmp_path, monkeypatch):
     undisturbed, _ = fit(pictures, tmp_path / "calm", every=30.0)
     assert not np.array_equal(plain.losses, undisturbed.losses)
     same(fit(pictures, tmp_path / "killed", (2, 3))[0], undisturbed)
+
+
+@pytest.mark.parametrize("die_after", [2, 8, 13])  # 15 steps: passes of 4 batches or fewer, annealed from step 14 on
+@pytest.mark.parametrize("policy", ["rs2", "rs2(replacement=True)", "infobatch"])
+def test_policies_go_on_bit_for_bit(pictures, tmp_path, policy, die_after):
+    arguments = {"steps": 15, "recipe": replace(TINY, steps=15)}
+    undisturbed, _ = fit(pictures, tmp_path / "calm", every=30.0, policy=policy_of(policy, 20), **arguments)
+    with pytest.raises(Killed):
+        sit(pictures, tmp_path / "killed", die_after, policy=policy_of(policy, 20), **arguments)
+    resumed, _ = sit(pictures, tmp_path / "killed", policy=policy_of(policy, 20), **arguments)
+    same(resumed, undisturbed)
+    assert resumed.resumed == 1
+
+
+def test_looks_along_the_way_are_remembered(pictures, tmp_path):
+    images, labels = pictures
+    test = Split(images, labels, tuple(map(str, range(53))))
+    calm, killed, after = (BestEpoch(test, torch.device("cpu"), {1, 2, 5, 6}) for _ in range(3))
+    fit(pictures, tmp_path / "calm", every=30.0, look=calm)
+    with pytest.raises(Killed):
+        sit(pictures, tmp_path / "killed", 4, look=killed)
+    sit(pictures, tmp_path / "killed", look=after)
+    assert after.accuracies == calm.accuracies and list(calm.accuracies) == [1, 2, 5]
 
 
 # -- when they are written
