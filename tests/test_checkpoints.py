@@ -22,6 +22,7 @@ from prunebench.running import Plan, open_harness
 from prunebench.statistics import STANDARD
 from prunebench.store import Store
 from prunebench.training import train
+from prunebench.trials import everything, run_trial
 from prunebench.types import Split
 
 TINY = Recipe(optimizer="sgd", peak_lr=0.02, weight_decay=5e-4, batch=16, epochs=1, steps=6, shift=2, flip=True)
@@ -414,7 +415,7 @@ def test_a_killed_trial_is_gone_on_with_and_its_record_says_so(tmp_path):
     harness = open_harness(replace(plan, progress=killed_after(4)))
     harness.checkpoint_seconds = 0.0
     with pytest.raises(Killed):
-        pb.running.run_cell(harness, plan, pb.running.cells(plan, harness)[0])
+        run_trial(harness, plan.trial("test_resnet", 0), everything(harness), None, 0)
     (kept,) = tmp_path.glob("trials/.training-*/at-*")
     results = list(pb.run(plan))
     assert [r.provenance.get("resumed") for r in results] == [1, None, None]
@@ -463,8 +464,7 @@ def test_two_processes_do_not_train_the_same_trial(tmp_path):
     script = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import prunebench as pb;"
         "from dataclasses import replace; from test_checkpoints import PLAN;"
-        "from prunebench.display import Lines;"
-        f"plan = replace(PLAN, store={str(tmp_path)!r}, scorers=(), selectors=('random',));"
+        f"plan = replace(PLAN, store={str(tmp_path)!r}, scorers=(), selectors=('random',), steps=3);"
         "plan = replace(plan, progress=lambda i, total, text: print(text) or i);"
         "print(sorted((r.id, r.train_cost.seconds) for r in pb.run(plan)))"
     )
