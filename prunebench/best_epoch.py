@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from .evaluation import accuracy, predict
 from .models import Network
@@ -32,18 +31,21 @@ class BestEpoch:
             logits = predict(network, self.test.images, self.device)
             self.accuracies[step] = accuracy(logits, self.test.labels, logits.shape[1])[0]
 
-    def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
-        return {"looks": torch.tensor(list(self.accuracies.items()), dtype=torch.float64).view(-1, 2)}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a `state`."""
-        self.accuracies = {int(step): found for step, found in state["looks"].tolist()}
-
     @property
     def forward(self) -> int:
         """Examples through the network for these looks."""
         return len(self.accuracies) * len(self.test)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What `restore` needs to go on with a training that was interrupted."""
+        steps, accuracies = list(self.accuracies), list(self.accuracies.values())
+        return {
+            "steps": torch.tensor(steps, dtype=torch.int64),
+            "accuracies": torch.tensor(accuracies, dtype=torch.float64),
+        }
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.accuracies = dict(zip(state["steps"].tolist(), state["accuracies"].tolist(), strict=True))
 
     def found(self, steps: int, last: float) -> dict[str, Any]:
         """What a record says, after ``steps`` in all and ``last``, the accuracy of the trial's own test."""

@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -43,22 +44,32 @@ Presentation = tuple[Tensor, bool, Tensor | None]  # positions (B,), whether an 
 class Policy(ABC):
     """Says which examples come next. One object serves one training."""
 
-    step = 0  # batches behind one that was restored; the others give theirs again when a training goes on
-
     @abstractmethod
-    def batches(self, plan: Plan, generator: torch.Generator) -> Iterator[Presentation]:
-        """The batches of ``plan``, whose k counts all examples; each is drawn when it is asked for, not before."""
+    def batches(self, plan: Plan, generator: torch.Generator, done: int = 0) -> Iterator[Presentation]:
+        """The batches of ``plan``, whose k counts all examples; each is drawn when it is asked for, not before.
+
+        After ``done`` of them, and `restore`, those that are left: the same as without an interruption.
+        """
 
     @abstractmethod
     def presented(self, positions: Tensor, losses: Tensor) -> None:
         """Told after each batch: the loss (B,) of every example in it, before the update, weighted by nothing."""
 
+    def state(self) -> dict[str, Tensor]:
+        """What `restore` needs between two batches, beside their number: nothing where no loss plays a part."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the `state` of a policy of the same options; before `batches`."""
+        if state:
+            raise ValueError(f"{type(self).__name__} has no state, got {', '.join(state)}")
+
 
 class Plain(Policy):
     """Every example once per pass."""
 
-    def batches(self, plan: Plan, generator: torch.Generator) -> Iterator[Presentation]:
-        for positions, ends_epoch in plan.batches(generator):
+    def batches(self, plan: Plan, generator: torch.Generator, done: int = 0) -> Iterator[Presentation]:
+        for positions, ends_epoch in islice(plan.batches(generator), done, None):
             yield positions, ends_epoch, None
 
     def presented(self, positions: Tensor, losses: Tensor) -> None:
@@ -75,12 +86,14 @@ class RS2(Policy):
     start: int = 0  # where in it the next round begins
     rest: Remainder = field(default_factory=Remainder)
 
-    def batches(self, plan: Plan, generator: torch.Generator) -> Iterator[Presentation]:
+    def batches(self, plan: Plan, generator: torch.Generator, done: int = 0) -> Iterator[Presentation]:
         _refuse_epochs(plan, "rs2")
         if not 1 <= self.k <= plan.k:
             raise ValueError(f"a round must have 1 to {plan.k} examples, got {self.k}")
-        for _ in range(plan.total):
-            yield self.rest.take(plan.batch, lambda: self.round(plan.k, generator)), False, None
+        for step in range(plan.total):
+            positions = self.rest.take(plan.batch, lambda: self.round(plan.k, generator))
+            if step >= done:
+                yield positions, False, None
 
     def round(self, n: int, generator: torch.Generator) -> Tensor:
         """The next round: (k,) distinct positions of 0..n-1."""
@@ -103,23 +116,22 @@ class InfoBatch(Policy):
     ratio: float = 0.5  # r
     delta: float = 0.875
     losses: np.ndarray = field(default_factory=lambda: np.empty(0))  # H (N,) float64; NaN: not presented yet
-    step: int = 0  # batches given out
     rest: Remainder = field(default_factory=Remainder)
-    drawn: Tensor | None = None  # where the generator goes on
-    generator: torch.Generator = field(default_factory=torch.Generator)
+    drawn: Tensor | None = None  # the generator's state after the last batch
 
-    def batches(self, plan: Plan, generator: torch.Generator) -> Iterator[Presentation]:
+    def batches(self, plan: Plan, generator: torch.Generator, done: int = 0) -> Iterator[Presentation]:
         _refuse_epochs(plan, "infobatch")
-        self.generator = generator if self.drawn is None else generator.set_state(self.drawn)
         annealed = math.ceil(self.delta * plan.total)
         if not len(self.losses):
             self.losses = np.full(plan.k, np.nan)
-        while self.step < plan.total:
-            if self.step == annealed:
+        if self.drawn is not None:
+            generator.set_state(self.drawn)
+        for step in range(done, plan.total):
+            if step == annealed:
                 self.rest = Remainder()
-            ratio = self.ratio if self.step < annealed else 0.0
+            ratio = self.ratio if step < annealed else 0.0
             rows = self.rest.take(plan.batch, partial(self.pass_of, ratio, generator))
-            self.step += 1
+            self.drawn = generator.get_state()
             yield rows[:, 0].long(), False, rows[:, 1].float()
 
     def pass_of(self, ratio: float, generator: torch.Generator) -> Tensor:
@@ -134,15 +146,15 @@ class InfoBatch(Policy):
         self.losses[positions.numpy()] = losses.double().cpu().numpy()
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps: the order depends on losses, so it cannot be drawn again."""
-        found = {"losses": torch.from_numpy(self.losses), "step": torch.tensor(self.step)}
-        found |= {} if self.rest.waiting is None else {"waiting": self.rest.waiting}
-        return found | {"drawn": self.generator.get_state()}
+        if self.drawn is None or self.rest.waiting is None:
+            return {}
+        waiting = self.rest.waiting.clone()
+        return {"losses": torch.from_numpy(self.losses.copy()), "waiting": waiting, "drawn": self.drawn}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a `state`, with the next `batches`."""
-        self.losses, self.step = state["losses"].numpy().copy(), int(state["step"])
-        self.rest, self.drawn = Remainder(state.get("waiting")), state["drawn"].clone()
+        if state:
+            self.losses = state["losses"].numpy().copy()
+            self.rest, self.drawn = Remainder(state["waiting"].clone()), state["drawn"].clone()
 
 
 def below_mean(losses: np.ndarray) -> np.ndarray:

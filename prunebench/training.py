@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -114,7 +113,7 @@ def train(
     sittings = Sittings(checkpoints, clock, recorder, fit=fit, policy=policy, look=look, generators=generators)
     with global_rng(seed_for("dropout", seed)):
         text = f"train {model}" + (f" from step {fit.step}" if sittings.resume() else "")
-        batches = islice(policy.batches(plan, generator_for("order", seed)), fit.step - policy.step, None)
+        batches = policy.batches(plan, generator_for("order", seed), fit.step)
         shown = progress(batches, plan.total - fit.step, text) if progress else batches
         _run(shown, examples, fit, policy, recorder, look, sittings)
     return fit.trained(clock, len(chosen))
