@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from copy import copy
 from typing import Any
 
@@ -13,8 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .ahead import Ahead
+from .errors import CellError
 from .models import Network
 from .types import Images
+
+log = logging.getLogger("prunebench")
 
 
 class Pixels:
@@ -28,8 +32,10 @@ class Pixels:
 
         whole = resident(images)
         self.images, self.device = images, device
-        self.held = None if whole is None else whole.to(device)
+        self.held: Tensor | None = None
         self.ahead: Ahead | None = None
+        with suppress(torch.OutOfMemoryError):  # then they stay in memory, or in their files
+            self.held = None if whole is None else whole.to(device)
 
     def __call__(self, rows: Tensor) -> Tensor:
         if self.held is not None:
@@ -78,17 +84,47 @@ def extract_features(
 def evaluated(
     network: Network, compute: Callable[[Tensor], Tensor], source: Pixels, chosen: Tensor, batch: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(positions (b,) in ``chosen``, float32 results (b, ...)) batch by batch; the network's mode is the caller's."""
-    batch = batch or (256 if network.size <= 96 else 64)
-    parts = [torch.arange(start, min(start + batch, len(chosen))) for start in range(0, len(chosen), batch)]
-    padded = [F.pad(positions, (0, batch - len(positions)), value=int(positions[0])) for positions in parts]
-    source = source.expecting(chosen[places] for places in padded)
-    for positions, places in zip(parts, padded, strict=True):
+    """(positions (b,) in ``chosen``, float32 results (b, ...)) batch by batch; the network's mode is the caller's.
+
+    Where a batch does not fit in the device's memory it is halved, and so are all that follow.
+
+    Raises:
+        CellError: one picture does not fit.
+    """
+    batch, start = batch or (256 if network.size <= 96 else 64), 0
+    while start < len(chosen):
+        parts = [torch.arange(i, min(i + batch, len(chosen))) for i in range(start, len(chosen), batch)]
+        padded = [F.pad(positions, (0, batch - len(positions)), value=int(positions[0])) for positions in parts]
+        ahead = source.expecting(chosen[places] for places in padded)
+        for positions, places in zip(parts, padded, strict=True):
+            values = _fitting(compute, ahead, chosen[places])
+            if values is None:
+                break
+            yield positions, values[: len(positions)].float()
+            start += len(positions)
+        else:
+            return
+        if batch == 1:
+            raise CellError(
+                f"the device's memory is too small for {network.name} and one picture of {network.size} px: take a "
+                "smaller model or --image-size, or a device that nobody else is using"
+            )
+        batch //= 2
+        log.warning("a batch of %d does not fit in the device's memory: evaluated by %d", 2 * batch, batch)
+
+
+def _fitting(compute: Callable[[Tensor], Tensor], source: Pixels, rows: Tensor) -> Tensor | None:
+    """What ``compute`` makes of the pictures at ``rows``; None where they do not fit in the device's memory."""
+    try:
         with torch.inference_mode():
-            x = source(chosen[places])
+            x = source(rows)
             with autocast(x.device):
-                values = compute(x)
-        yield positions, values[: len(positions)].float()
+                return compute(x)
+    except torch.OutOfMemoryError:
+        pass
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # here, where nothing holds the attempt's tensors any more
+    return None
 
 
 def _over_all(

@@ -26,12 +26,15 @@ from .errors import UserError
 from .portable import with_tilde
 from .recipes import Recipe, recipe
 from .seeds import key_order
-from .store import Store
+from .store import Store, identify
 from .types import Dataset, Split
 
 if TYPE_CHECKING:
     import torch
 
+    from .checkpoints import Checkpoints
+
+CHECKPOINT_SECONDS = 30.0  # between two of one training
 PROTOCOL = 1  # changes whenever numbers made before can no longer be compared with numbers made after
 log = logging.getLogger("prunebench")
 Progress = Callable[[Iterable[Any], int | None, Text], Iterable[Any]]
@@ -68,6 +71,22 @@ def device_named(name: str) -> torch.device:
     return found
 
 
+def checkpoint_seconds() -> float:
+    """Seconds between two checkpoints of a training: those of PRUNEBENCH_CHECKPOINT_SECONDS, else 30.
+
+    Raises:
+        UserError: it is no number from 0 on.
+    """
+    asked = os.environ.get("PRUNEBENCH_CHECKPOINT_SECONDS", "")
+    try:
+        seconds = float(asked or CHECKPOINT_SECONDS)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UserError(f"PRUNEBENCH_CHECKPOINT_SECONDS must be a number of seconds from 0 on, got {asked!r}")
+    return seconds
+
+
 @dataclass(eq=False)
 class Harness:
     """One data set under one protocol.
@@ -78,6 +97,7 @@ class Harness:
         score_seeds: number n of independent scorings; trial seed s uses scoring s mod n.
         track: "open", or "label-free", where reaching labels is an error.
         judged_by: what ``judge`` trains: (train budget, steps override, epochs override).
+        checkpoint_seconds: between two checkpoints of a training.
     """
 
     dataset: Dataset
@@ -91,6 +111,7 @@ class Harness:
     track: str = "open"
     budget: tuple[str, int | None, int | None] = ("steps", None, None)
     progress: Progress = silent
+    checkpoint_seconds: float = field(default_factory=checkpoint_seconds)
     shard: tuple[int, int] | None = None  # (i, n): only these blocks of `blocks` are computed
     scoring: list[str] = field(default_factory=list)  # scorers being computed, to refuse cycles
     cache: dict[str, Any] = field(default_factory=dict)
@@ -148,6 +169,13 @@ class Harness:
 
     def reference_conditions(self) -> dict[str, Any]:
         return {"model": self.reference, "recipe": self.recipe.hash, "epochs": self.epochs}
+
+    def checkpoints(self, kind: str, identity: Mapping[str, Any], **more: Any) -> Checkpoints:
+        """Of the training that makes a record; only who holds the record's lock may use them."""
+        from .checkpoints import Checkpoints
+
+        folder = self.store.root / kind / f".training-{identify(kind, identity)}"
+        return Checkpoints(folder, {**identity, **more}, self.checkpoint_seconds)
 
     def provenance(self) -> dict[str, Any]:
         """Versions and machine class: told, never part of identity, and nothing else of the environment."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from .harness import Harness, hash_array
 from .seeds import seed_for
-from .store import Record
+from .store import Record, identify
 from .trials import train_steps
 
 
@@ -17,9 +20,6 @@ def judged(
 
     ``chosen`` (k,) and ``rows`` are in the harness's order; labels are those trained on, on both sides.
     """
-    from .evaluation import accuracy, predict
-    from .training import train
-
     budget, steps, epochs = harness.budget
     length = train_steps(harness.recipe, len(harness.train), len(chosen), budget, steps, epochs)
     identity = {
@@ -35,24 +35,36 @@ def judged(
     }
     if (record := harness.store.get("evidence", identity)) is not None:
         return record
-    trained = train(
-        harness.train.images,
-        harness.train.labels,
-        len(harness.dataset.classes),
-        model=harness.reference,
-        recipe=harness.recipe,
-        seed=seed_for("judge", score_seed),
-        steps=length,
-        indices=chosen,
-        weights=weights,
-        device=harness.device,
-    )
-    logits = predict(trained.network, harness.train.images.take(rows), harness.device)
-    found, _ = accuracy(logits, harness.train.labels[rows], len(harness.dataset.classes))
-    result = {
-        "accuracy": float(found),
-        "seconds": trained.seconds,
-        "forward": trained.forward + len(rows),
-        "backward": trained.backward,
-    }
-    return harness.store.put("evidence", identity, result)
+    with harness.store.lock(identify("evidence", identity)):
+        return harness.store.get("evidence", identity) or _judge(harness, chosen, weights, rows, identity)
+
+
+def _judge(
+    harness: Harness, chosen: np.ndarray, weights: np.ndarray | None, rows: np.ndarray, identity: Mapping[str, Any]
+) -> Record:
+    from .evaluation import accuracy, predict
+    from .training import train
+
+    with harness.checkpoints("evidence", identity) as checkpoints:
+        trained = train(
+            harness.train.images,
+            harness.train.labels,
+            len(harness.dataset.classes),
+            model=harness.reference,
+            recipe=harness.recipe,
+            seed=seed_for("judge", identity["score_seed"]),
+            steps=identity["steps"],
+            indices=chosen,
+            weights=weights,
+            device=harness.device,
+            checkpoints=checkpoints,
+        )
+        logits = predict(trained.network, harness.train.images.take(rows), harness.device)
+        found, _ = accuracy(logits, harness.train.labels[rows], len(harness.dataset.classes))
+        result = {
+            "accuracy": float(found),
+            "seconds": trained.seconds,
+            "forward": trained.forward + len(rows),
+            "backward": trained.backward,
+        }
+        return harness.store.put("evidence", identity, result, provenance=trained.remarks())

@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from .errors import StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, for whatever reason
 UNLINKABLE = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
-ABANDONED = 7 * 86400.0  # seconds after which what a process of another machine left is taken for left behind
 
 
 def _pid_namespace() -> str:
@@ -51,36 +49,6 @@ def alive(pid: int, started: str) -> bool:
     except PermissionError:
         pass
     return _started(pid) == started
-
-
-def sweep(root: Path) -> None:
-    """Remove, from the folders in ``root``, what processes left behind when they were killed.
-
-    Of a process of this machine it is known whether it is gone; of one of another, what has not changed for a week is
-    taken for left behind, by the file system's own clock, whatever the clocks of the machines say.
-    """
-    others = []
-    for path in root.glob("*/.tmp-*"):
-        host, pid, started = [*path.name.split("-"), "", ""][1:4]
-        if host != HOST or not pid.isdigit():
-            others.append(path)
-        elif not alive(int(pid), started):
-            remove(path)
-    with suppress(OSError):
-        for path, age in _ages(root, others):
-            if age > ABANDONED:
-                remove(path)
-
-
-def _ages(root: Path, paths: list[Path]) -> Iterator[tuple[Path, float]]:
-    """Seconds since anything in each of them changed, before a file that is written now."""
-    if paths:
-        clock = root / f"{prefix()}clock"
-        clock.touch()
-        now = clock.stat().st_mtime
-        clock.unlink()
-        for path in paths:
-            yield path, now - max(p.stat().st_mtime for p in (path, *path.rglob("*")))
 
 
 def remove(path: Path) -> None:
@@ -171,3 +139,14 @@ def no_room(path: Path, told: str, need: int = 0) -> StoreError:
         f"cannot write {path} ({told}: {needs}{free}): free some room there, or give another --store; "
         "what stands is kept and not computed again"
     )
+
+
+def second_name(path: Path) -> Path:
+    """The same file once more, to be moved to where it is published; a copy where there are no hard links."""
+    second = path.with_name(f"published-{path.name}")
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:
+        shutil.copyfile(path, second)
+    return second

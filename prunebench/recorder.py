@@ -4,18 +4,20 @@ A statistic is a function (logits, labels[, previous]) -> (B,), watched either a
 (augmented, training mode, before the update) or at the end of each epoch (evaluation mode, no augmentation). An example
 takes four bytes a statistic, one where the values are small whole numbers (`statistics.WHOLE`), and one a moment, to
 see that it came exactly once: 31 for the standard statistics. Finished epochs are appended to ``.npy`` files of shape
-(E, N) float32, which are whole when the last epoch is; a row is written block by block, never copied whole.
+(E, N) float32, which are whole when the last epoch is; a row is written block by block, never copied whole. A recording
+that was killed goes on from `Recorder.state` and what is `Recorder.written`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import io
 import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -52,7 +54,7 @@ class Recorder:
         self.files = {name: self.folder / f"{_file_name(name)}.npy" for name in statistics}
         if len(set(self.files.values())) < len(self.files):
             raise ValueError(f"two statistics would share a file: {', '.join(statistics)}")
-        self._open = {name: _begin(path, (epochs, n)) for name, path in self.files.items()}
+        self._rows: dict[str, _Rows] = {}
 
     @property
     def at_epoch_end(self) -> bool:
@@ -75,6 +77,9 @@ class Recorder:
         """
         if self.epoch == self.epochs:
             raise ValueError(f"all {self.epochs} epochs are recorded already")
+        if self.epoch == 0:
+            header = _header((self.epochs, self.n))
+            self._rows = {name: _Rows(path, header) for name, path in self.files.items()}
         for at, seen in self._seen.items():
             fewest, most = seen.aminmax()
             if not fewest == most == 1:
@@ -85,7 +90,7 @@ class Recorder:
             seen.zero_()
             for watched in self._watched[at]:
                 for values in watched.row(self.n):
-                    self._open[watched.name].write(values)
+                    self._rows[watched.name].write(values)
         self.epoch += 1
 
     def close(self) -> dict[str, Path]:
@@ -94,12 +99,43 @@ class Recorder:
         Raises:
             ValueError: fewer than E epochs were recorded.
         """
-        for file in self._open.values():
-            file.close()
+        for rows in self._rows.values():
+            rows.file.close()
         self._previous.clear()
         if self.epoch != self.epochs:
             raise ValueError(f"{self.epoch} of {self.epochs} epochs were recorded")
         return self.files
+
+    # -- going on after a kill ----------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """The epoch that is being recorded, as it stands; finished ones are what is `written`."""
+        found = {"epoch": torch.tensor(self.epoch)}
+        found |= {f"seen/{at}": seen for at, seen in self._seen.items()}
+        found |= {f"previous/{at}": torch.from_numpy(previous) for at, previous in self._previous.items()}
+        found |= {f"values/{watched.name}": watched.values for watched in self._each() if watched.values is not None}
+        return found
+
+    def written(self) -> dict[Path, tuple[int, str]]:
+        """Of each file: how many bytes are safely on the disk, and their SHA-256."""
+        return {rows.path: rows.synced() for rows in self._rows.values()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state` whose `written` bytes are still there; what was appended since is dropped."""
+        self.epoch = int(state["epoch"])
+        for at, seen in self._seen.items():
+            seen.copy_(state[f"seen/{at}"])
+            if f"previous/{at}" in state:
+                self._previous[at] = self._map_previous(state[f"previous/{at}"].shape)
+                self._previous[at][:] = state[f"previous/{at}"].numpy()
+        for watched in self._each():
+            watched.values = state[f"values/{watched.name}"].clone() if f"values/{watched.name}" in state else None
+        if self.epoch:
+            length = len(_header((self.epochs, self.n))) + self.epoch * self.n * 4
+            self._rows = {name: _Rows.standing(path, length) for name, path in self.files.items()}
+
+    def _each(self) -> Iterator[_Watched]:
+        return (watched for each in self._watched.values() for watched in each)
 
     def _record(self, at: At, positions: Tensor, logits: Tensor, labels: Tensor) -> None:
         if not self._watched[at]:
@@ -118,14 +154,17 @@ class Recorder:
         if not any(watched.wants_previous for watched in self._watched[at]):
             return None
         if at not in self._previous:
-            with tempfile.TemporaryFile(dir=self.folder) as file:  # has no name, so nothing is left behind
-                if hasattr(os, "posix_fallocate"):  # writing to a map of a file that has no room ends the process
-                    os.posix_fallocate(file.fileno(), 0, max(1, 4 * self.n * logits.shape[1]))
-                self._previous[at] = np.memmap(file, np.float32, "w+", shape=(self.n, logits.shape[1]))
+            self._previous[at] = self._map_previous((self.n, logits.shape[1]))
         rows = positions.numpy()
         previous = torch.from_numpy(self._previous[at][rows]).to(logits.device)
         self._previous[at][rows] = logits.cpu().numpy()
         return previous
+
+    def _map_previous(self, shape: tuple[int, ...]) -> np.ndarray:
+        with tempfile.TemporaryFile(dir=self.folder) as file:  # has no name, so nothing is left behind
+            if hasattr(os, "posix_fallocate"):  # writing to a map of a file that has no room ends the process
+                os.posix_fallocate(file.fileno(), 0, max(1, 4 * shape[0] * shape[1]))
+            return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 class _Watched:
@@ -142,6 +181,7 @@ class _Watched:
             return
         if self.values is None:
             self.values = torch.empty(n, dtype=self.dtype, device=logits.device)  # every place is seen, or refused
+        self.values = self.values.to(logits.device)  # one that was restored
         value = self.fn(logits, labels) if self.trusted else self._guarded(logits, labels, previous)
         self.values[where] = value.to(self.dtype)
 
@@ -174,7 +214,37 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]", "-", name)
 
 
-def _begin(path: Path, shape: tuple[int, int]) -> IO[bytes]:
-    file = path.open("wb")
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    return file
+def _header(shape: tuple[int, int]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+class _Rows:
+    """A file that is appended to, and the SHA-256 of what it holds."""
+
+    def __init__(self, path: Path, header: bytes = b"") -> None:
+        path.unlink(missing_ok=True)  # one that was killed left it, and it may be published by now
+        self.path, self.file, self.digest, self.length = path, path.open("wb"), hashlib.sha256(), 0
+        self.write(header)
+
+    @classmethod
+    def standing(cls, path: Path, length: int) -> _Rows:
+        """To go on after the first ``length`` bytes of a file, in a copy: it may be published by now."""
+        rows = cls(path.with_suffix(".part"))
+        with path.open("rb") as stream:
+            while values := stream.read(min(4 * BLOCK, length - rows.length)):
+                rows.write(values)
+        rows.synced()
+        rows.path = rows.path.replace(path)
+        return rows
+
+    def write(self, values: bytes) -> None:
+        self.file.write(values)
+        self.digest.update(values)
+        self.length += len(values)
+
+    def synced(self) -> tuple[int, str]:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        return self.length, self.digest.hexdigest()

@@ -14,12 +14,16 @@ from .errors import UserError
 from .harness import Harness, hash_array
 from .metering import Charge, nobody_pays
 from .methods import Method
+from .publishing import second_name
 from .seeds import seed_for
-from .store import Record
+from .store import Record, identify
 from .watching import STANDARD, Watched
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .models import Network
+    from .training import Trained
 
 
 @dataclass(eq=False)
@@ -75,15 +79,8 @@ class Reference:
         store, identity = self.harness.store, self.identity("training")
         if (record := self._standing()) is not None:
             return record
-        with store.lock(f"training-{seed_for(*sorted(identity.items()))}"):
-            return self._standing() or self._make()
-
-    def _make(self) -> Record:
-        if self.run_epochs == 0:
-            return self._initialise()
-        examples = len(self.harness.train) if self.indices is None else len(self.indices)
-        with self.harness.store.scratch("reference", 4 * examples * self.run_epochs * len(self.watched)) as scratch:
-            return self._train(scratch)
+        with store.lock(identify("evidence", identity)):
+            return self._standing() or self._train()
 
     def _standing(self) -> Record | None:
         store = self.harness.store
@@ -93,34 +90,49 @@ class Reference:
             return None
         return store.get("evidence", self.identity("training"))
 
-    def _train(self, scratch: Path) -> Record:
+    def _train(self) -> Record:
         from .recorder import Recorder
         from .training import train
 
-        h, store = self.harness, self.harness.store
+        h = self.harness
+        if self.run_epochs == 0:
+            return self._initialise()
         n = len(h.train) if self.indices is None else len(self.indices)
         watches = {name: (w.fn, w.at) for name, w in self.watched.items()}
-        recorder = Recorder(watches, n, self.run_epochs, scratch) if watches else None
-        trained = train(
-            h.train.images,
-            h.train.labels if self.labels is None else self.labels,
-            self.outputs,
-            model=h.reference,
-            recipe=h.recipe,
-            seed=self.seed,
-            epochs=self.run_epochs,
-            schedule_epochs=self.schedule_epochs,
-            indices=self.indices,
-            device=h.device,
-            recorder=recorder,
-            progress=h.progress,
-        )
-        for name, path in (recorder.close() if recorder else {}).items():
+        definitions = {name: w.definition for name, w in self.watched.items()}
+        need = 4 * n * self.run_epochs * len(watches)
+        with (
+            h.checkpoints("evidence", self.identity("training"), watched=definitions) as checkpoints,
+            h.store.working(checkpoints.folder / "history", need) as folder,
+        ):
+            recorder = Recorder(watches, n, self.run_epochs, folder) if watches else None
+            trained = train(
+                h.train.images,
+                h.train.labels if self.labels is None else self.labels,
+                self.outputs,
+                model=h.reference,
+                recipe=h.recipe,
+                seed=self.seed,
+                epochs=self.run_epochs,
+                schedule_epochs=self.schedule_epochs,
+                indices=self.indices,
+                device=h.device,
+                recorder=recorder,
+                checkpoints=checkpoints,
+                progress=h.progress,
+            )
+            return self._stored(trained, recorder.close() if recorder else {})
+
+    def _stored(self, trained: Trained, histories: Mapping[str, Path]) -> Record:
+        """The record of the training comes last; until then the histories stay where a checkpoint counts on them."""
+        store = self.harness.store
+        provenance = self.harness.provenance() | trained.remarks()
+        passes = {"seconds": trained.epoch_end_seconds, "forward": trained.epoch_end_forward}
+        for name, path in histories.items():
             identity = self.statistic_identity(name)
             if store.get("evidence", identity) is None:
-                passes = {"seconds": trained.epoch_end_seconds, "forward": trained.epoch_end_forward}
                 told = passes if self.watched[name].at == "epoch_end" else {}
-                store.put("evidence", identity, told, files={"history.npy": path}, provenance=h.provenance())
+                store.put("evidence", identity, told, files={"history.npy": second_name(path)}, provenance=provenance)
         self._publish(trained.network)
         result = {
             "seconds": trained.seconds,
@@ -129,7 +141,7 @@ class Reference:
             "steps": trained.steps,
             "train_loss": trained.train_loss,
         }
-        return store.put("evidence", self.identity("training"), result, provenance=h.provenance())
+        return store.put("evidence", self.identity("training"), result, provenance=provenance)
 
     def _initialise(self) -> Record:
         from .training import initialised

@@ -30,6 +30,7 @@ from .json_files import read_object
 from .portable import anonymous, with_tilde
 from .publishing import FULL, fsync, fsync_tree, no_room, prefix, publish, write
 from .records import Record, UnreadableError, canonical, file_sha256, identify, read_record, sealed
+from .sweeping import sweep
 
 RECORDS = ("evidence", "scores", "selections", "trials", "models")
 KINDS = (*RECORDS, "failures")  # notes of failures are no records
@@ -55,8 +56,7 @@ class Store:
         with self._explained(self.root):
             for kind in (*KINDS, ".locks"):
                 publishing.make_folder(self.root / kind)
-            publishing.sweep(self.root)
-            self._sweep_makings()
+            sweep(self.root)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -275,13 +275,23 @@ class Store:
             StoreError: no room there.
         """
         path = self.root / "evidence" / f"{prefix()}{name}-{secrets.token_hex(4)}"
-        with self._explained(path):
-            path.mkdir(parents=True)
         try:
-            with self._room(path, need):
+            with self.working(path, need):
                 yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def working(self, folder: Path, need: int = 0) -> Iterator[Path]:
+        """A folder of the store for ``need`` bytes of work in progress, made where it is missing; it stays.
+
+        Raises:
+            StoreError: no room there.
+        """
+        with self._explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with self._room(folder, need):
+            yield folder
 
     def _card(self, kind: str, id: str) -> Path:
         return self.root / kind / f"{id}.json"
@@ -317,19 +327,6 @@ class Store:
                 path.replace(aside)
                 fsync(path.parent)
             return record
-
-    def _sweep_makings(self) -> None:
-        """What was worked on stays, to be gone on with; where the record stands there is nothing to go on with."""
-        for path in (self.root / "models").glob(".making-*"):
-            id = path.name.removeprefix(".making-").removesuffix(".card")
-            if not self._card("models", id).exists():
-                continue
-            try:
-                with FileLock(self.root / ".locks" / f"{id}.lock", timeout=0):
-                    if self._card("models", id).exists():
-                        publishing.remove(path)
-            except Timeout:
-                continue  # somebody is at it
 
     @contextmanager
     def _room(self, path: Path, need: int = 0) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from .metering import Peak
 from .recipes import Recipe, recipe
 from .store import Record, identify
 from .types import Cost, Dataset, Scores, Selection, TrialResult
+
+if TYPE_CHECKING:
+    from .checkpoints import Checkpoints
 
 PLAIN = "plain"  # the policy that presents every kept example once per pass
 
@@ -86,7 +89,8 @@ def run_trial(
         identity = trial_identity(harness, trial, selected)
         with harness.store.lock(identify("trials", identity)):
             record = harness.store.get("trials", identity)
-            record = record or _train(harness, trial, selection, scores, score_seed, identity)
+            with harness.checkpoints("trials", identity) as checkpoints:
+                record = record or _train(harness, trial, selection, scores, score_seed, identity, checkpoints)
     return read_trial(record)
 
 
@@ -133,6 +137,7 @@ def _train(
     scores: Scores | None,
     score_seed: int,
     identity: Mapping[str, Any],
+    checkpoints: Checkpoints,
 ) -> Record:
     from .best_epoch import BestEpoch
     from .evaluation import predict
@@ -158,6 +163,7 @@ def _train(
         policy=policy_of(trial.policy, k),
         pretrained=trial.pretrained,
         device=harness.device,
+        checkpoints=checkpoints,
         look=best,
         progress=harness.progress,
     )
@@ -183,7 +189,7 @@ def _train(
     score_cost = scores.cost if scores else Cost(device=str(harness.device))
     result = _told(harness, trial, selection, score_cost, score_seed, identity, measured)
     told = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance") and not _unsaid(k, v)}
-    return harness.store.put("trials", identity, told, provenance=harness.provenance())
+    return harness.store.put("trials", identity, told, provenance=harness.provenance() | trained.remarks())
 
 
 def _tested(dataset: Dataset, selection: Selection, logits: Any) -> dict[str, Any]:
