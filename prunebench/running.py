@@ -9,6 +9,7 @@ from typing import Any
 
 from .errors import CellError, StoreError, UserError
 from .execution.graph import graph
+from .execution.ray_access import endpoint
 from .execution.steps import Opened, standing_trial
 from .execution.supervisor import supervise
 from .execution.tasks import Backend, Outcome, Task
@@ -45,6 +46,8 @@ class Workers:
             )
         if self.executor == "here" and (self.jobs > 1 or self.timeout is not None):
             raise UserError("jobs and a timeout need worker processes: take the executor 'local' or 'ray'")
+        if endpoint(self.ray_address) and self.executor != "ray":
+            raise UserError("--ray-address needs --executor ray")
 
     def backend(self, harness: Harness, plan: Plan) -> Backend:
         if self.executor == "here":

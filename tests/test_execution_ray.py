@@ -22,6 +22,7 @@ from prunebench.execution.on_ray import OnRay
 from prunebench.execution.ray_nodes import Needs, Node, node_of, unfit, versions
 from prunebench.execution.supervisor import supervise
 from prunebench.execution.tasks import Task
+from prunebench.running import Workers
 from prunebench.store import Store
 
 psutil = pytest.importorskip("psutil")
@@ -206,6 +207,7 @@ def test_a_plugin_that_a_node_lacks_is_told(tmp_path, cluster, second, monkeypat
 
 
 def test_what_a_lost_node_was_at_is_done_elsewhere(tmp_path, cluster, second):
+    """F26."""
     backend = on_ray(tmp_path, cluster)
     results = supervise(publishing(range(5), seconds=2), backend)
     assert next(results)[1].done and backend.slots() == 1  # the other two places are taken
@@ -339,6 +341,13 @@ def without_clock(record):
 def test_an_address_is_told_or_refused(tmp_path, address):
     with pytest.raises(UserError, match="--ray-address must be local, HOST:PORT or ray://HOST:PORT"):
         OnRay({}, 1, address, needs(tmp_path))
+    with pytest.raises(UserError, match="--ray-address must be local"):  # before anything is read
+        Workers("ray", ray_address=address)
+
+
+def test_an_address_needs_ray():
+    with pytest.raises(UserError, match="--ray-address needs --executor ray"):
+        Workers("local", ray_address="host:6379")
 
 
 def test_an_address_at_which_nothing_answers(tmp_path):

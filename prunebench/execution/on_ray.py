@@ -7,6 +7,7 @@ driver ends when the run's process does, however that ended, and with it a clust
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from .tasks import Outcome, Task
 OPENED = 300.0  # seconds in which a cluster must be reached and all its nodes must have looked around
 ANSWERED = 20.0  # seconds in which the driver must answer; Ray blocks while its head is gone
 ENDED = 8.0  # seconds in which the driver must have ended
+log = logging.getLogger("prunebench")
 AGAIN = "what stands is kept, the same command goes on from there"
 
 
@@ -108,7 +110,10 @@ class OnRay:
         """Raises:
         PrunebenchError: the cluster is gone.
         """
-        return self._call(ANSWERED + seconds, "poll", seconds)
+        outcomes, warnings = self._call(ANSWERED + seconds, "poll", seconds)
+        for warning in warnings:
+            log.warning(warning)
+        return outcomes
 
     def kill(self, key: str) -> None:
         self._call(ANSWERED, "kill", key)

@@ -7,7 +7,6 @@ goes to a file in the store, which is removed when the task is done.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import sys
@@ -33,7 +32,6 @@ LEAVE = 4.0  # seconds to leave a cluster in good order
 OBJECTS = 80 * 2**20  # bytes of Ray's object store, which holds nothing of ours
 LOGS = ".logs"  # of the store
 AGAIN = "what stands is kept, the same command goes on from there"
-log = logging.getLogger("prunebench")
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,7 @@ class Driver:
         self.under_way: dict[str, UnderWay] = {}
         self.nodes: dict[str, Node] = {}
         self.refused: set[str] = set()  # nodes that are gone, or came later and cannot do the work
+        self.said: list[str] = []  # what the user is to be warned of
         self.died_on: dict[str, str] = {}  # of a task: the node on which its process died last
         self.looked = self.heard = time.monotonic()
         self.folder, self.family = folder, Family()
@@ -88,9 +87,11 @@ class Driver:
             told = " ".join(str(failure).split())[:300]
             if started:
                 raise UserError(f"Ray cannot be started here ({told}): {HERE}") from failure
+            client = self.address.startswith("ray://")
+            wanted = 'here, pip install "ray[client]"' if client else "one of its nodes has to run on this machine"
             raise UserError(
-                f"cannot join the Ray cluster at {self.address} ({told}): one of its nodes has to run on this machine, "
-                f"with the same Python, the same Ray and the token of {_token_place()}"
+                f"cannot join the Ray cluster at {self.address} ({told}): {wanted}, with the same Python, the same Ray "
+                f"and the token of {_token_place()}"
             ) from failure
         context = ray.get_runtime_context()
         self.own_node = "" if self.address.startswith("ray://") else context.get_node_id()
@@ -150,7 +151,7 @@ class Driver:
                 self._meet([node])
             except UserError as failure:
                 self.refused.add(node.id)
-                log.warning("left out: %s", failure)
+                self.said.append(f"left out: {failure}")
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -168,20 +169,22 @@ class Driver:
         with_room = [node for node in self.nodes.values() if self._free(node) > 0]
         node = max(with_room, key=lambda n: (n.id != self.died_on.get(task.key), self._free(n)))
         options = {"num_cpus": self.needs.threads, "num_gpus": int(self.needs.gpus > 0), **self._there(node)}
-        work = self.work.options(name=task.name or task.key, **options)
-        result = work.remote(self.setting, task, os.getcwd(), str(self._said(task)))
+        result = self.work.options(**options).remote(self.setting, task, os.getcwd(), str(self._said(task)))
         self.under_way[task.key] = UnderWay(task, node, result)
 
     def _said(self, task: Task) -> Path:
         return self.needs.store.absolute() / LOGS / f"{quote(task.key, safe='')[:64]}.log"
 
-    def poll(self, seconds: float) -> list[tuple[str, Outcome]]:
+    def poll(self, seconds: float) -> tuple[list[tuple[str, Outcome]], list[str]]:
+        """What ended, and warnings."""
         self._look()
         keys = {under_way.result: key for key, under_way in self.under_way.items()}
         ended, _ = self.ray.wait(list(keys), num_returns=1, timeout=seconds)
         if ended:
             ended, _ = self.ray.wait(list(keys), num_returns=len(keys), timeout=0)
-        return [(keys[result], self._outcome(self.under_way.pop(keys[result]))) for result in ended]
+        outcomes = [(keys[result], self._outcome(self.under_way.pop(keys[result]))) for result in ended]
+        warnings, self.said = self.said, []
+        return outcomes, warnings
 
     def _outcome(self, ended: UnderWay) -> Outcome:
         errors = self.ray.exceptions
@@ -207,7 +210,8 @@ class Driver:
 
 
 def _token_place() -> str:
-    return os.environ.get("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN" if "RAY_AUTH_TOKEN" in os.environ else "~/.ray")
+    names = [name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if name in os.environ]
+    return names[0] if names else "~/.ray/auth_token"
 
 
 class Family:
