@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from prunebench.errors import PrunebenchError, UserError
-from prunebench.execution import ray_access
+from prunebench.execution import ray_access, ray_driver
 from prunebench.execution.inline import Inline
 from prunebench.execution.on_ray import OnRay
 from prunebench.execution.ray_nodes import Needs, Node, node_of, unfit, versions
@@ -130,7 +130,7 @@ HOSTILE = {
     "leaves": ("raised", "SystemExit: 0"),
     "store_fails": ("storage", "no room in the store"),
     "crashes": ("died", "what it said is in"),
-    "is_killed": ("died", "on the Ray node"),
+    "is_killed_saying": ("died", "on the Ray node"),
     "lies": ("died", "left no sound record"),
 }
 
@@ -138,10 +138,13 @@ HOSTILE = {
 def test_a_process_that_dies_costs_its_task_and_the_others_leave_what_they_leave_here(tmp_path, cluster, capfd):
     """F2, F13: killed always, killed once, exit, crash; the records are those of this process."""
     there, here = tmp_path / "there", tmp_path / "here"
-    tasks = [*publishing(range(3)), *map(task, HOSTILE), task("is_killed_once", number=9), *publishing(range(3, 6))]
+    deaths = tmp_path / "deaths"
+    hostile = [task(name, **({"file": str(deaths)} if "saying" in name else {})) for name in HOSTILE]
+    tasks = [*publishing(range(3)), *hostile, task("is_killed_once", number=9), *publishing(range(3, 6))]
     found = ended(tasks, on_ray(there, cluster), there, timeout=100)
     for name, (kind, told) in HOSTILE.items():
         assert found[name].kind == kind and told in found[name].told, (name, found[name])
+    assert len(set(deaths.read_text().split())) == len(deaths.read_text().split()) == 2  # Ray would go on to four
     assert any("pieces.py" in note for note in found["leaves"].notes)
     assert found["is_killed_once"].done and all(found[str(n)].done for n in range(6))
     list(supervise(publishing([*range(6), 9]), Inline({"store": str(here)})))
@@ -158,13 +161,14 @@ def test_a_hung_task_ends_at_its_deadline_and_a_worker_is_as_one_of_this_machine
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PRUNEBENCH_PLUGINS", "drd")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    names = ["OMP_NUM_THREADS", "PRUNEBENCH_PLUGINS", "RAY_ADDRESS"]
-    tasks = [task("hangs_with_a_child", file="pids"), task("surroundings", file="surroundings", names=names)]
+    names = ["OMP_NUM_THREADS", "PRUNEBENCH_PLUGINS", "RAY_ADDRESS", "SPOILT"]
+    tasks = [task("hangs_with_a_child", file="pids"), *(task("spoils", f"spoils {i}") for i in range(2))]
+    tasks.append(task("surroundings", file="surroundings", names=names))
     found = ended(tasks, on_ray(tmp_path, cluster), tmp_path, timeout=12)
     assert found["hangs_with_a_child"].kind == "timeout" and found["surroundings"].done
     folder, *values = Path("surroundings").read_text().split("\n")
     cores = str(len(os.sched_getaffinity(0)))
-    assert (folder, values) == (str(tmp_path), [cores, "drd", "-"])  # Ray alone would say one thread
+    assert (folder, values) == (str(tmp_path), [cores, "drd", "-", "-"])  # Ray alone would say one thread
     hung = [int(pid) for pid in Path("pids").read_text().split()]
     assert len(hung) == 2
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in hung), 10)
@@ -242,6 +246,32 @@ def test_room_on_a_node(tmp_path):
     assert node_of(told, Needs(tmp_path, threads=2)) == Node("n", "box (10.0.0.1)", 3)
     assert node_of(told, Needs(tmp_path, threads=2, gpus=8)).slots == 2
     assert node_of({**told, "Resources": {}}, Needs(tmp_path)).slots == 0
+
+
+def test_nodes_come_and_go(tmp_path, monkeypatch):
+    """One that comes later is used if it can do the work, else named and left out; one that went is not used."""
+    driver = ray_driver.Driver()
+    old, good, bad = (Node(name, name, 1) for name in ("old", "good", "bad"))
+    driver.address, driver.name, driver.head, driver.needs = "host:1", "at host:1", ("host", 1), Needs(tmp_path)
+    driver.nodes, driver.refused, driver.said, driver.under_way = {"old": old}, set(), [], {}
+    driver.looked = driver.heard = time.monotonic() - 100
+
+    def refuse(nodes, *_):
+        if bad in nodes:
+            raise UserError("the Ray node bad lacks torch")
+
+    monkeypatch.setattr(ray_driver, "refuse_unfit", refuse)
+    monkeypatch.setattr(ray_driver, "answers", lambda place: place == ("host", 1))
+    monkeypatch.setattr(driver, "_alive", lambda: [good, bad])
+    driver._look()
+    assert driver.nodes == {"good": good} and driver.refused == {"bad"}
+    assert driver.said == ["left out: the Ray node bad lacks torch"]
+    monkeypatch.setattr(ray_driver, "answers", lambda place: False)
+    driver.looked -= 100
+    driver._look()  # a head that is away for a moment is waited for
+    driver.looked, driver.heard = driver.looked - 100, driver.heard - 100
+    with pytest.raises(PrunebenchError, match="the head of the Ray cluster at host:1 is gone: what stands is kept"):
+        driver._look()
 
 
 def test_too_many_threads_for_every_node(tmp_path, cluster):

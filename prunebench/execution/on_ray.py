@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PrunebenchError
-from .ray_access import endpoint, environment_to_join, environment_to_start, refuse_without_ray, short_folder
+from .ray_access import AGAIN, endpoint, environment_to_join, environment_to_start, refuse_without_ray, short_folder
 from .ray_nodes import Needs
 from .tasks import Outcome, Task
 
@@ -27,7 +27,6 @@ OPENED = 300.0  # seconds in which a cluster must be reached and all its nodes m
 ANSWERED = 20.0  # seconds in which the driver must answer; Ray blocks while its head is gone
 ENDED = 8.0  # seconds in which the driver must have ended
 log = logging.getLogger("prunebench")
-AGAIN = "what stands is kept, the same command goes on from there"
 
 
 class OnRay:

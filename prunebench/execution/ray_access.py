@@ -28,6 +28,7 @@ PATIENCE = 5.0  # seconds that a cluster has to take a connection
 ADDRESS = re.compile(r"(?:ray://)?(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 STARTED = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 HERE = "or leave --executor at local"
+AGAIN = "what stands is kept, the same command goes on from there"
 log = logging.getLogger("prunebench")
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import PrunebenchError, UserError
-from .ray_access import HERE, answers, endpoint
+from .ray_access import AGAIN, HERE, answers, endpoint
 from .ray_nodes import ANSWER, Needs, Node, environment, node_of, refuse_unfit
 from .tasks import Outcome, Task, describe, perform
 
@@ -31,7 +31,6 @@ GONE = 8.0  # seconds without an answer after which its head counts as gone; aft
 LEAVE = 4.0  # seconds to leave a cluster in good order
 OBJECTS = 80 * 2**20  # bytes of Ray's object store, which holds nothing of ours
 LOGS = ".logs"  # of the store
-AGAIN = "what stands is kept, the same command goes on from there"
 
 
 @dataclass(frozen=True)

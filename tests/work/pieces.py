@@ -103,3 +103,15 @@ def process(setting, file):
 def surroundings(setting, file, names):
     """Says in a file where it is and what the environment holds."""
     Path(file).write_text("\n".join([os.getcwd(), *(os.environ.get(name, "-") for name in names)]))
+
+
+def is_killed_saying(setting, file):
+    with open(file, "a") as stream:
+        stream.write(f"{os.getpid()}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def spoils(setting):
+    """Leaves its process other than it was, and fails."""
+    os.environ["SPOILT"] = "yes"
+    raise ValueError("out of luck")
