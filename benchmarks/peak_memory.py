@@ -73,7 +73,7 @@ def check_recording(files: dict[str, Path], n: int, epochs: int) -> None:
     """
     logits, labels = kinds()
     expected = {name: STANDARD[name][0](logits, labels).numpy() for name in files}
-    histories = {name: np.load(path, mmap_mode="r") for name, path in files.items()}
+    histories = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in files.items()}
     assert all(history.shape == (epochs, n) and history.dtype == np.float32 for history in histories.values())
     for epoch in range(epochs):
         kind = (np.arange(n) + epoch) % KINDS

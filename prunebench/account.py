@@ -65,8 +65,9 @@ class Account:
             part.shared[id] = (seconds, forward, backward, evaluations)
 
     def charge_made(self, id: str, told: Mapping[str, Any]) -> None:
-        """Charge a stored piece of the method's own work by what its record tells (`Part.told`), whoever made it."""
-        self.charge(id, float(told.get("seconds", 0.0)), evaluations=int(told.get("evaluations", 0)))
+        """Charge a stored thing by what its record tells, such as `Part.told`, whoever made it and when."""
+        counts = (int(told.get(name, 0)) for name in ("forward", "backward", "evaluations"))
+        self.charge(id, float(told.get("seconds", 0.0)), *counts)
         for used, cost in told.get("shared", {}).items():
             self.charge(used, *cost)
         for road in told.get("reached", ()):

@@ -5,7 +5,7 @@ best = max over looks of the test accuracy, the end included; the first where se
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -35,6 +35,17 @@ class BestEpoch:
     def forward(self) -> int:
         """Examples through the network for these looks."""
         return len(self.accuracies) * len(self.test)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What `restore` needs to go on with a training that was interrupted."""
+        steps, accuracies = list(self.accuracies), list(self.accuracies.values())
+        return {
+            "steps": torch.tensor(steps, dtype=torch.int64),
+            "accuracies": torch.tensor(accuracies, dtype=torch.float64),
+        }
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.accuracies = dict(zip(state["steps"].tolist(), state["accuracies"].tolist(), strict=True))
 
     def found(self, steps: int, last: float) -> dict[str, Any]:
         """What a record says, after ``steps`` in all and ``last``, the accuracy of the trial's own test."""

@@ -30,10 +30,10 @@ def label(kind: str, text: str) -> str:
         return text
 
 
-def print_board(found: Any, form: str, out: Path | None) -> None:
+def print_board(found: Any, form: str, out: Path | None, shown: str = "results") -> None:
     from .leaderboard.formats import render
 
-    text = render(found, form)
+    text = render(found, form, shown)
     if out is None:
         click.echo(text)
         return
@@ -46,13 +46,18 @@ def print_board(found: Any, form: str, out: Path | None) -> None:
 
 
 def leaderboard_of(
-    stores: Sequence[Path], group_by: Sequence[str], form: str, out: Path | None, track: str = "open"
+    stores: Sequence[Path],
+    group_by: Sequence[str],
+    form: str,
+    out: Path | None,
+    track: str = "open",
+    shown: str = "results",
 ) -> None:
-    """The leaderboard of stores, printed or written."""
+    """The leaderboard of stores, printed or written, with its columns of results or of cost."""
     from .leaderboard import leaderboard
 
     for store in stores:
         if not store.is_dir():
             raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
     found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label, track=track)
-    print_board(found, form, out)
+    print_board(found, form, out, shown)

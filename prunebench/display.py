@@ -16,7 +16,9 @@ SECONDS = 10.0  # between two lines of one step in a log
 
 
 def tell(text: str, stream: Any) -> None:
-    """A line to a log or terminal; when nobody is at its other end any more, work goes on and nothing more is told."""
+    """A line to a log or terminal; where nobody is at its other end, or any more, work goes on and nothing is told."""
+    if stream is None:  # closed before we began
+        return
     try:
         print(text, file=stream, flush=True)
     except OSError as gone:
@@ -28,7 +30,7 @@ def tell(text: str, stream: Any) -> None:
 def progress_display(stream: Any = None) -> Any:
     """A ``progress(iterable, total, text)`` for this terminal or log."""
     stream = stream or sys.stderr
-    return Bars(stream) if stream.isatty() else Lines(stream)
+    return Bars(stream) if stream is not None and stream.isatty() else Lines(stream)
 
 
 class Lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import torch
 from .arrays import map_npy
 from .errors import UserError
 from .harness import Harness
+from .metering import Charge, nobody_pays
 from .portable import with_tilde
 
 COMPONENTS = 64  # of `pca`
 
 
-def embed(harness: Harness, encoder: str) -> np.ndarray:
+def embed(harness: Harness, encoder: str, charge: Charge = nobody_pays) -> np.ndarray:
     """(N, D) float32 in the harness's order, copy-on-write map.
 
     ``pixels`` (flat, [0, 1]); ``pca`` (64 principal components of those); else a local folder or a timm name, loaded
@@ -25,11 +27,15 @@ def embed(harness: Harness, encoder: str) -> np.ndarray:
     named = identity(harness, encoder)
     record = harness.store.get("evidence", named)
     if record is None:
+        started = time.perf_counter()
         found, exposure = _compute(harness, encoder)
+        told = {"pretraining": exposure, "seconds": time.perf_counter() - started}
+        told |= {} if encoder in ("pixels", "pca") else {"forward": len(found)}
         with harness.store.scratch("embeddings", found.nbytes) as scratch:
             np.save(scratch / "embeddings.npy", found, allow_pickle=False)
             files = {"embeddings.npy": scratch / "embeddings.npy"}
-            record = harness.store.put("evidence", named, {"pretraining": exposure}, files=files)
+            record = harness.store.put("evidence", named, told, files=files)
+    charge(record.id, record.result)
     return map_npy(record.file("embeddings.npy"))
 
 

@@ -168,6 +168,8 @@ class Evidence:
         runs = [self._run(r, wanted) for r in range(int(self.method.options.get("runs", 1)))]
         if not wanted:
             raise MethodError(f"{plugin.key} names history and its record watches nothing: give the record a `watch`")
+        for run in runs:
+            run.charge_passes(wanted, self.account.charge_made)
         found = {name: self._stacked([run.history(name) for run in runs]) for name in wanted}
         return found if isinstance(record.watch, tuple) else next(iter(found.values()))
 
@@ -193,7 +195,7 @@ class Evidence:
     def features(self, run: int = 0) -> Tensor:
         """(N, D) float32, reference network, last epoch, evaluation mode, no augmentation."""
         with self.account.inside():
-            return self._on_device(self._run(run).features())
+            return self._on_device(self._run(run).features(self.account.charge_made))
 
     def _on_device(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(self._restricted(array)).to(self._h.device)
@@ -206,12 +208,13 @@ class Evidence:
     def embeddings(self, encoder: str = "pixels") -> Tensor:
         """(N, D) float32 by a frozen encoder that saw no labels of this set."""
         with self.account.inside():
-            return self._on_device(embed(self._h, encoder))
+            return self._on_device(embed(self._h, encoder, self.account.charge_made))
 
     def neighbours(self, x: Any, k: int) -> tuple[Tensor, Tensor]:
         """k nearest neighbours in x (N, D), self excluded: distances (N, k) float32, indices (N, k) int64."""
         with self.account.inside():
-            return nearest(torch.as_tensor(x), k, self.harness.store if self.harness else None)
+            store = self.harness.store if self.harness else None
+            return nearest(torch.as_tensor(x), k, store, self.account.charge_made)
 
     def score(self, text: str) -> Tensor:
         """(N,) float64: another scorer's hardness."""

@@ -177,13 +177,19 @@ def _save(path: Path, arrays: Mapping[str, Any], card: dict[str, Any]) -> Path:
             content = write_npz(arrays)
         replace(path, content)
         card["file_sha256"] = hashlib.sha256(content).hexdigest()
-        replace(_card_of(path), (json.dumps({"card": CARD, **card}, indent=1, sort_keys=True) + "\n").encode())
+        card |= {"card": CARD}
+        card["sha256"] = _hash_of(card)
+        replace(_card_of(path), (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
     except OSError as failure:
         if failure.errno in FULL:
             told = f"{failure.strerror}: {len(content) / 2**20:,.1f} MiB are needed"
             raise StoreError(f"cannot write {path} ({told}): free some room there, or give another path") from None
         raise UserError(f"cannot write {path} ({failure.strerror}): give a path that can be written") from None
     return path
+
+
+def _hash_of(card: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
 
 
 def _card_of(path: Path) -> Path:
@@ -220,6 +226,10 @@ def _read_card(path: Path) -> dict[str, Any]:
         card = read_object(path)
     except (ValueError, OSError) as wrong:
         raise UserError(f"{path} is not a readable card ({wrong}): write the file again, or leave it out") from None
+    if "sha256" in card and card.pop("sha256") != _hash_of(card):
+        raise UserError(
+            f"{path} was altered after it was written: write it again, or leave the card out and say --hard"
+        )
     return _checked_card(card, path)
 
 
@@ -228,7 +238,7 @@ def _checked_card(card: dict[str, Any], path: Path) -> dict[str, Any]:
         if not isinstance(value, _FIELDS.get(name, object)) or value not in _CHOICES.get(name, (value,)):
             raise UserError(f"{path} says {name} = {str(value)[:40]!r}, which no such card can: write the file again")
     cost = card.get("cost", {})
-    known = {field.name: str if field.name == "device" else (int, float) for field in fields(Cost)}
+    known = {field.name: str if isinstance(field.default, str) else (int, float) for field in fields(Cost)}
     if wrong_cost := [name for name, value in cost.items() if not isinstance(value, known.get(name, ()))]:
         raise UserError(f"{path} has a cost with a strange {wrong_cost[0]!r}: write the file again")
     return card

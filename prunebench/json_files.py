@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 LIMIT = 64 * 2**20  # bytes
 DEPTH = 64  # of brackets inside each other
@@ -25,8 +25,17 @@ def read_object(path: Path, limit: int = LIMIT) -> dict[str, Any]:
     size = path.stat().st_size
     if size > limit:
         raise ValueError(f"{size} bytes, {limit} are allowed")
+    return parsed(path.read_bytes())
+
+
+def parsed(content: bytes) -> dict[str, Any]:
+    """As `read_object`, of what was read.
+
+    Raises:
+        ValueError: as there.
+    """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole)
+        found = DECODER.decode(content.decode("utf-8"))
     except UnicodeDecodeError:
         raise ValueError("no UTF-8 text") from None
     except json.JSONDecodeError as wrong:
@@ -35,7 +44,7 @@ def read_object(path: Path, limit: int = LIMIT) -> dict[str, Any]:
         raise ValueError("nested too deeply") from None
     if not isinstance(found, dict):
         raise ValueError("no JSON object")
-    _refuse_deep(found)
+    refuse_deep(found)
     return found
 
 
@@ -45,7 +54,17 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _refuse_deep(found: Any) -> None:
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+DECODER = json.JSONDecoder(parse_int=_whole, parse_constant=_no_number)
+
+
+def refuse_deep(found: Any) -> None:
+    """Raises:
+    ValueError: nested deeper than `DEPTH`.
+    """
     level = [found]
     for _ in range(DEPTH):
         inside = [part for value in level for part in (value.values() if isinstance(value, dict) else value)]

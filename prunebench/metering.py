@@ -12,24 +12,32 @@ import resource
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, Literal
 
+Charge = Callable[[str, Mapping[str, Any]], None]  # (id of a stored thing, what its record tells of its cost)
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_HIGH_WATER = "5"  # proc(5): the peak becomes what is resident now
 
 
+def nobody_pays(id: str, told: Mapping[str, Any]) -> None:
+    """The `Charge` of what no method asked for."""
+
+
 class Evaluations:
-    """Counts the examples that networks are called with, in the thread that counts and nowhere else."""
+    """Counts the examples that networks are called with, in the thread that counts and nowhere else.
+
+    While a network's call is under way only that network is watched: its parts run as if nobody counted.
+    """
 
     def __init__(self) -> None:
         self.count = 0
-        self._hooks: list[Any] = []  # torch's handles; empty while nothing is counted
+        self._running = False
+        self._hooks: list[Any] = []  # torch's handles: on all modules, or on the network whose call is under way
         self._thread = 0
-        self._outermost: Any = None  # the network whose call is under way
         self._depth = 0  # a network may call itself
         self._part_of: tuple[Any, ...] = ()  # the method of a network that the last parts were called by
         self._parts: set[tuple[int, int]] = set()
@@ -37,55 +45,61 @@ class Evaluations:
     @contextmanager
     def counting(self) -> Iterator[None]:
         """What is called in here counts; where that is so already, nothing changes."""
-        if self._hooks:
+        with self._switched(on=True):
             yield
-            return
-        self._start()
-        try:
-            yield
-        finally:
-            self._stop()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What is called in here does not count."""
-        if not self._hooks:
+        with self._switched(on=False):
             yield
-            return
-        self._stop()
+
+    @contextmanager
+    def _switched(self, on: bool) -> Iterator[None]:
+        before = self._running
+        if before != on:
+            self._switch(on)
         try:
             yield
         finally:
-            self._start()
+            if before != on:
+                self._switch(before)
 
-    def _start(self) -> None:
-        from torch.nn.modules import module
+    def _switch(self, on: bool) -> None:
+        self._running = on
+        self._watch_all() if on else self._watch_nothing()
 
-        self._thread, self._outermost, self._depth = threading.get_ident(), None, 0
-        self._hooks = [
-            module.register_module_forward_pre_hook(self._called),
-            module.register_module_forward_hook(self._returned, with_kwargs=True, always_call=True),
-        ]
-
-    def _stop(self) -> None:
+    def _watch_nothing(self) -> None:
         for hook in self._hooks:
             hook.remove()
-        self._hooks, self._outermost = [], None
+        self._hooks = []
+
+    def _watch_all(self) -> None:
+        from torch.nn.modules import module
+
+        self._watch_nothing()
+        self._thread = threading.get_ident()
+        self._hooks = [module.register_module_forward_pre_hook(self._called)]
 
     def _called(self, network: Any, args: Any) -> None:
-        if threading.get_ident() != self._thread:
+        if threading.get_ident() != self._thread or not _holds_numbers(network):
             return
-        if self._outermost is None and _holds_numbers(network):
-            self._outermost = network
-        self._depth += self._outermost is network
+        self._watch_nothing()
+        self._depth = 1
+        self._hooks = [
+            network.register_forward_pre_hook(self._called_again),
+            network.register_forward_hook(self._returned, with_kwargs=True, always_call=True),
+        ]
 
-    def _returned(self, network: Any, args: Any, kwargs: Any = None, result: Any = None) -> None:
-        """torch tells ``kwargs`` only where the call did not fail."""
-        if threading.get_ident() != self._thread or self._outermost is not network:
+    def _called_again(self, network: Any, args: Any) -> None:
+        self._depth += threading.get_ident() == self._thread
+
+    def _returned(self, network: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if threading.get_ident() != self._thread:
             return
         self._depth -= 1
         if self._depth == 0:
-            self._outermost = None
+            self._watch_all()
             self.count += 0 if self._is_later_part(network) else _examples(args, kwargs)
 
     def _is_later_part(self, network: Any) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from .harness import hash_array
-from .store import Store
+from .metering import Charge, nobody_pays
+from .store import Store, identify
 
 
-def nearest(x: Tensor, k: int, store: Store | None) -> tuple[Tensor, Tensor]:
+def nearest(x: Tensor, k: int, store: Store | None, charge: Charge = nobody_pays) -> tuple[Tensor, Tensor]:
     """Euclidean, self excluded: distances (N, k) float32 ascending, indices (N, k) int64. ``x`` is (N, D).
 
     Raises:
@@ -21,12 +24,16 @@ def nearest(x: Tensor, k: int, store: Store | None) -> tuple[Tensor, Tensor]:
     plain = np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)
     identity = {"what": "neighbours", "x": hash_array(plain), "k": k}
     record = store.get("evidence", identity) if store else None
-    if record is not None:
-        return _tensors(record.arrays)
-    found = _search(plain, k)
-    if store:
-        store.put("evidence", identity, {}, arrays=found)
-    return _tensors(found)
+    if record is None:
+        started = time.perf_counter()
+        found = _search(plain, k)
+        told = {"seconds": time.perf_counter() - started}
+        if store is None:
+            charge(identify("evidence", identity), told)
+            return _tensors(found)
+        record = store.put("evidence", identity, told, arrays=found)
+    charge(record.id, record.result)
+    return _tensors(record.arrays)
 
 
 def _search(x: np.ndarray, k: int) -> dict[str, np.ndarray]:

@@ -29,12 +29,13 @@ class Observed:
     @property
     def history(self) -> dict[str, Tensor]:
         """Statistic -> (epochs, n) float32, columns in the order of sorted indices."""
+        self.training.charge_passes(self.training.watched, self.account.charge_made)
         return {name: torch.from_numpy(self.training.history(name)) for name in self.training.watched}
 
     def features(self) -> Tensor:
         """(N, D) float32 of all N examples."""
         with self.account.inside():
-            return self.on_device(self.training.features())
+            return self.on_device(self.training.features(self.account.charge_made))
 
     def logits(self) -> Tensor:
         """(N, C) float32 of all N examples, evaluation mode, no augmentation."""

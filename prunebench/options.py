@@ -63,7 +63,7 @@ data_options = options(
     click.option("--dataset", default="digits", show_default=True, help="Name, or NAME(train=N), or folder:DIR."),
     click.option("--data-root", default="data", show_default=True, help="Where data sets lie."),
     click.option("--image-size", type=int, help="Side of the pictures in px [default: the data set's]."),
-    click.option("--download", is_flag=True, help="Let torchvision download what is missing."),
+    click.option("--download", is_flag=True, help="Fetch a published set that is missing, over https, checked."),
     click.option("--label-noise", default="", metavar="NOISE", help="sym:0.2, asym:0.2 or file:CSV[:COLUMN]."),
     click.option("--imbalance", default="", metavar="exp:R", help="Smallest class R times the largest."),
     click.option("--corrupt", default="", metavar="gaussian:P", help="A share P of the training pictures noisy."),

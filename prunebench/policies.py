@@ -20,7 +20,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -44,19 +45,31 @@ class Policy(ABC):
     """Says which examples come next. One object serves one training."""
 
     @abstractmethod
-    def batches(self, plan: Plan, generator: torch.Generator) -> Iterator[Presentation]:
-        """The batches of ``plan``, whose k counts all examples; each is drawn when it is asked for, not before."""
+    def batches(self, plan: Plan, generator: torch.Generator, done: int = 0) -> Iterator[Presentation]:
+        """The batches of ``plan``, whose k counts all examples; each is drawn when it is asked for, not before.
+
+        After ``done`` of them, and `restore`, those that are left: the same as without an interruption.
+        """
 
     @abstractmethod
     def presented(self, positions: Tensor, losses: Tensor) -> None:
         """Told after each batch: the loss (B,) of every example in it, before the update, weighted by nothing."""
 
+    def state(self) -> dict[str, Tensor]:
+        """What `restore` needs between two batches, beside their number: nothing where no loss plays a part."""
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the `state` of a policy of the same options; before `batches`."""
+        if state:
+            raise ValueError(f"{type(self).__name__} has no state, got {', '.join(state)}")
+
 
 class Plain(Policy):
     """Every example once per pass."""
 
-    def batches(self, plan: Plan, generator: torch.Generator) -> Iterator[Presentation]:
-        for positions, ends_epoch in plan.batches(generator):
+    def batches(self, plan: Plan, generator: torch.Generator, done: int = 0) -> Iterator[Presentation]:
+        for positions, ends_epoch in islice(plan.batches(generator), done, None):
             yield positions, ends_epoch, None
 
     def presented(self, positions: Tensor, losses: Tensor) -> None:
@@ -73,12 +86,14 @@ class RS2(Policy):
     start: int = 0  # where in it the next round begins
     rest: Remainder = field(default_factory=Remainder)
 
-    def batches(self, plan: Plan, generator: torch.Generator) -> Iterator[Presentation]:
+    def batches(self, plan: Plan, generator: torch.Generator, done: int = 0) -> Iterator[Presentation]:
         _refuse_epochs(plan, "rs2")
         if not 1 <= self.k <= plan.k:
             raise ValueError(f"a round must have 1 to {plan.k} examples, got {self.k}")
-        for _ in range(plan.total):
-            yield self.rest.take(plan.batch, lambda: self.round(plan.k, generator)), False, None
+        for step in range(plan.total):
+            positions = self.rest.take(plan.batch, lambda: self.round(plan.k, generator))
+            if step >= done:
+                yield positions, False, None
 
     def round(self, n: int, generator: torch.Generator) -> Tensor:
         """The next round: (k,) distinct positions of 0..n-1."""
@@ -101,20 +116,22 @@ class InfoBatch(Policy):
     ratio: float = 0.5  # r
     delta: float = 0.875
     losses: np.ndarray = field(default_factory=lambda: np.empty(0))  # H (N,) float64; NaN: not presented yet
-    step: int = 0  # batches given out
     rest: Remainder = field(default_factory=Remainder)
+    drawn: Tensor | None = None  # the generator's state after the last batch
 
-    def batches(self, plan: Plan, generator: torch.Generator) -> Iterator[Presentation]:
+    def batches(self, plan: Plan, generator: torch.Generator, done: int = 0) -> Iterator[Presentation]:
         _refuse_epochs(plan, "infobatch")
         annealed = math.ceil(self.delta * plan.total)
         if not len(self.losses):
             self.losses = np.full(plan.k, np.nan)
-        while self.step < plan.total:
-            if self.step == annealed:
+        if self.drawn is not None:
+            generator.set_state(self.drawn)
+        for step in range(done, plan.total):
+            if step == annealed:
                 self.rest = Remainder()
-            ratio = self.ratio if self.step < annealed else 0.0
+            ratio = self.ratio if step < annealed else 0.0
             rows = self.rest.take(plan.batch, partial(self.pass_of, ratio, generator))
-            self.step += 1
+            self.drawn = generator.get_state()
             yield rows[:, 0].long(), False, rows[:, 1].float()
 
     def pass_of(self, ratio: float, generator: torch.Generator) -> Tensor:
@@ -128,6 +145,17 @@ class InfoBatch(Policy):
     def presented(self, positions: Tensor, losses: Tensor) -> None:
         self.losses[positions.numpy()] = losses.double().cpu().numpy()
 
+    def state(self) -> dict[str, Tensor]:
+        if self.drawn is None or self.rest.waiting is None:
+            return {}
+        waiting = self.rest.waiting.clone()
+        return {"losses": torch.from_numpy(self.losses.copy()), "waiting": waiting, "drawn": self.drawn}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        if state:
+            self.losses = state["losses"].numpy().copy()
+            self.rest, self.drawn = Remainder(state["waiting"].clone()), state["drawn"].clone()
+
 
 def below_mean(losses: np.ndarray) -> np.ndarray:
     """(N,) bool: H < mean H; never where H is NaN, nor where all are equal, however their mean is rounded."""
@@ -137,6 +165,7 @@ def below_mean(losses: np.ndarray) -> np.ndarray:
     return losses < np.clip(known.mean(), known.min(), known.max())
 
 
+@lru_cache
 def policy_text(text: str) -> str:
     """The canonical text of a policy: all options in order, "plain" as it is.
 
@@ -147,6 +176,7 @@ def policy_text(text: str) -> str:
     return write(name, options) if options else name
 
 
+@lru_cache
 def policy_label(text: str) -> str:
     """A policy as people write it: the name, and the options that differ from the defaults."""
     name, options = _bound(text)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from .types import Dataset
@@ -37,7 +38,7 @@ class Recipe:
     reference_epochs: int = 10
     floor: float | None = None  # test accuracy that a full-data row reaches; None: not measured yet
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the canonical JSON of what affects numbers: neither ``floor`` nor a default stated elsewhere."""
         fields = {
@@ -107,7 +108,12 @@ def recipe_for(family: DataFamily, kind: Architecture) -> Recipe:
 def recipe(dataset: Dataset, model: str) -> Recipe:
     """The recipe of ``model`` on ``dataset``, with its steps at full data."""
     row = recipe_for(data_family(dataset.name, dataset.image_size), architecture(model))
-    return row if row.steps else replace(row, steps=max(1, math.ceil(row.epochs * len(dataset.train) / row.batch)))
+    return row if row.steps else _with_steps(row, len(dataset.train))
+
+
+@lru_cache(maxsize=64)
+def _with_steps(row: Recipe, examples: int) -> Recipe:
+    return replace(row, steps=max(1, math.ceil(row.epochs * examples / row.batch)))
 
 
 def one_cycle(step: int, total: int, warmup: float, *, start: float = 1 / 25, end: float = 4e-6) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from .errors import UserError
 from .harness import Harness, hash_array
+from .metering import Charge, nobody_pays
 from .methods import Method
 from .seeds import seed_for
 from .store import Record
@@ -116,16 +118,18 @@ class Reference:
         for name, path in (recorder.close() if recorder else {}).items():
             identity = self.statistic_identity(name)
             if store.get("evidence", identity) is None:
-                store.put("evidence", identity, {}, files={"history.npy": path}, provenance=h.provenance())
+                passes = {"seconds": trained.epoch_end_seconds, "forward": trained.epoch_end_forward}
+                told = passes if self.watched[name].at == "epoch_end" else {}
+                store.put("evidence", identity, told, files={"history.npy": path}, provenance=h.provenance())
         self._publish(trained.network)
-        told = {
+        result = {
             "seconds": trained.seconds,
             "forward": trained.forward,
             "backward": trained.backward,
             "steps": trained.steps,
             "train_loss": trained.train_loss,
         }
-        return store.put("evidence", self.identity("training"), told, provenance=h.provenance())
+        return store.put("evidence", self.identity("training"), result, provenance=h.provenance())
 
     def _initialise(self) -> Record:
         from .training import initialised
@@ -176,7 +180,16 @@ class Reference:
 
         return predict(self.network(), self.harness.train.images, self.harness.device).numpy()
 
-    def features(self) -> np.ndarray:
+    def charge_passes(self, names: Iterable[str], charge: Charge) -> None:
+        """Charge the passes at the ends of epochs that some statistics were watched in: the same for all of them."""
+        training = self.ensure()
+        for name in names:
+            if self.watched[name].at == "epoch_end":
+                record = self.harness.store.get("evidence", self.statistic_identity(name))
+                assert record is not None
+                charge(f"{training.id} epoch ends", record.result)
+
+    def features(self, charge: Charge = nobody_pays) -> np.ndarray:
         """(N, D) float32 of all N training pictures, without augmentation, copy-on-write map."""
         from .arrays import map_npy
         from .evaluation import extract_features
@@ -184,10 +197,13 @@ class Reference:
         store, identity = self.harness.store, self.identity("features")
         record = store.get("evidence", identity)
         if record is None:
-            found = extract_features(self.network(), self.harness.train.images, self.harness.device)
+            network, started = self.network(), time.perf_counter()
+            found = extract_features(network, self.harness.train.images, self.harness.device)
+            told = {"seconds": time.perf_counter() - started, "forward": len(found)}
             with store.scratch("features", found.nbytes) as scratch:
                 np.save(scratch / "features.npy", found.cpu().numpy(), allow_pickle=False)
-                record = store.put("evidence", identity, {}, files={"features.npy": scratch / "features.npy"})
+                record = store.put("evidence", identity, told, files={"features.npy": scratch / "features.npy"})
+        charge(record.id, record.result)
         return map_npy(record.file("features.npy"))
 
 

@@ -42,7 +42,8 @@ def run_and_report(
     wanted = cells(plan, harness)
     describe_plan(plan, harness, wanted)
     started, results = time.monotonic(), []
-    how = Workers(executor, jobs or default_jobs(plan), timeout, ray_address)
+    joined = executor == "ray" and ray_address != "local"  # a cluster knows how much it can do
+    how = Workers(executor, jobs or (0 if joined else default_jobs(plan)), timeout, ray_address)
     for result in run(plan, how, harness=harness):
         results.append(result)
         say(line(result, len(results), len(wanted), time.monotonic() - started))
@@ -268,10 +269,10 @@ def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
         raise UserError(
             f"{file} keeps position {given.indices.max()}, {harness.dataset.name} has positions 0 to {n - 1}"
         )
-    if given.fingerprint not in (None, harness.dataset.fingerprint):
+    if given.fingerprint not in (None, harness.dataset.fingerprint, harness.dataset.images_fingerprint):
         raise UserError(
-            f"{file} is a selection of another data set (fingerprint {given.fingerprint[:12]}, "
-            f"{harness.dataset.name} has {harness.dataset.fingerprint[:12]})"
+            f"{file} is a selection of another data set, or its files have changed since (fingerprint "
+            f"{given.fingerprint[:12]}, {harness.dataset.name} has {harness.dataset.fingerprint[:12]}): select again"
         )
     return replace(given, scorer=None, selector="subset", keep=len(given) / n, size=n, id=None, label_free=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import CellError, StoreError, UserError
@@ -19,6 +19,7 @@ from .types import TrialResult
 
 log = logging.getLogger("prunebench")
 EXECUTORS = ("here", "local", "ray")
+UNKNOWN = 16  # how many jobs a cluster of unknown size is taken to do side by side, where scorings are cut
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Workers:
     """
 
     executor: str = "here"
-    jobs: int = 1  # pieces of work side by side
+    jobs: int = 1  # pieces of work side by side; 0: as many as a Ray cluster has room for
     timeout: float | None = None  # seconds that one piece may take
     ray_address: str = "local"
 
@@ -55,8 +56,10 @@ class Workers:
 
             return Local(for_workers(plan, self.jobs), self.jobs, devices=devices_for(plan.device))
         from .execution.on_ray import OnRay
+        from .execution.ray_nodes import needs_of
 
-        return OnRay(for_workers(plan, self.jobs), self.jobs, self.ray_address)
+        there = replace(for_workers(plan, 2), device=harness.device.type)  # which GPU, Ray says
+        return OnRay(there, self.jobs, self.ray_address, needs_of(harness, plan))
 
 
 def run(plan: Plan, workers: Workers | None = None, *, harness: Harness | None = None) -> Iterator[TrialResult]:
@@ -87,7 +90,7 @@ def run(plan: Plan, workers: Workers | None = None, *, harness: Harness | None =
 
 
 def _computed(harness: Harness, plan: Plan, missing: Sequence[Cell], workers: Workers) -> Iterator[TrialResult]:
-    work = graph(harness, plan, missing, workers.jobs)
+    work = graph(harness, plan, missing, workers.jobs or UNKNOWN)
 
     tasks = [task for task, _ in work.values()]
 

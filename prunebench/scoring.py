@@ -121,7 +121,7 @@ def _scores(record: Record, keys: tuple[str, ...] | None) -> Scores:
         scorer=record.identity["method"]["text"],
         comparable=result["comparable"],
         keys=keys,
-        fingerprint=result["fingerprint"],
+        fingerprint=record.identity["data"],  # of the pictures alone where no label was reached
         details=details,
         cost=Cost(**result["cost"]),
         label_free=result["label_free"],

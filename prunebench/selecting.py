@@ -79,10 +79,12 @@ def refuse_other_data(scores: Scores, harness: Harness) -> None:
         raise UserError(
             f"{len(scores)} scores do not fit {harness.dataset.name}, which has {len(harness.train)} examples"
         )
-    if scores.fingerprint not in (None, harness.dataset.fingerprint) and not scores.label_free:
+    data = harness.dataset
+    here = (data.images_fingerprint, data.fingerprint) if scores.label_free else (data.fingerprint,)
+    if scores.fingerprint is not None and scores.fingerprint not in here:
         raise UserError(
-            f"these scores of {scores.scorer} are of another data set than {harness.dataset.name} "
-            f"(fingerprint {scores.fingerprint[:12]}, here {harness.dataset.fingerprint[:12]}): score this one"
+            f"these scores of {scores.scorer} are of another data set than {data.name}, or its files have changed "
+            f"since (fingerprint {scores.fingerprint[:12]}, here {here[0][:12]}): score this one"
         )
     refuse_not_finite(scores.values)
 

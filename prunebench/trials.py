@@ -135,7 +135,7 @@ def _train(
     identity: Mapping[str, Any],
 ) -> Record:
     from .best_epoch import BestEpoch
-    from .evaluation import accuracy, calibration_error, predict
+    from .evaluation import predict
     from .policies import policy_of
     from .training import train
 
@@ -143,9 +143,8 @@ def _train(
     k = Selected.of(selection, trial.policy).examples
     places = harness.place[selection.indices]
     ascending = np.argsort(places)
-    best = (
-        BestEpoch(dataset.test, harness.device, trial.looks(harness, identity["steps"])) if trial.best_epoch else None
-    )
+    looks = trial.looks(harness, identity["steps"])
+    best = BestEpoch(dataset.test, harness.device, looks) if trial.best_epoch else None
     trained = train(
         harness.train.images,
         harness.train.labels,
@@ -162,8 +161,7 @@ def _train(
         look=best,
         progress=harness.progress,
     )
-    logits = predict(trained.network, dataset.test.images, harness.device)
-    overall, per_class = accuracy(logits, dataset.test.labels, classes)
+    found = _tested(dataset, selection, predict(trained.network, dataset.test.images, harness.device))
     if not math.isfinite(trained.train_loss):
         raise CellError(f"the training of {trial.model} diverged (loss {trained.train_loss})")
     cost = Cost(
@@ -174,24 +172,35 @@ def _train(
         device=str(harness.device),
         **peak.read(),
     )
-    kept = np.zeros(len(dataset.train), dtype=bool)
-    kept[selection.indices] = True
     measured = {
-        "accuracy": float(overall),
-        "ece": calibration_error(logits, dataset.test.labels),
-        "class_counts": tuple(np.bincount(dataset.train.labels[kept], minlength=classes).tolist()),
-        "truth": truth_about(dataset, kept),
-        "class_accuracy": tuple(float(a) for a in per_class if math.isfinite(float(a))),
+        **found,
         "train_loss": float(trained.train_loss),
         "train_cost": cost,
         "examples": k,
         "budget_seconds": (trial.budget_seconds or trained.seconds) if trial.budget == "cost" else None,
-        **(best.found(trained.steps, float(overall)) if best else {}),
+        **(best.found(trained.steps, found["accuracy"]) if best else {}),
     }
     score_cost = scores.cost if scores else Cost(device=str(harness.device))
     result = _told(harness, trial, selection, score_cost, score_seed, identity, measured)
     told = {k: v for k, v in asdict(result).items() if k not in ("id", "provenance") and not _unsaid(k, v)}
     return harness.store.put("trials", identity, told, provenance=harness.provenance())
+
+
+def _tested(dataset: Dataset, selection: Selection, logits: Any) -> dict[str, Any]:
+    """What ``logits`` (n, C) of the test split tell, and what is known of the kept examples."""
+    from .evaluation import accuracy, calibration_error
+
+    classes = len(dataset.classes)
+    overall, per_class = accuracy(logits, dataset.test.labels, classes)
+    kept = np.zeros(len(dataset.train), dtype=bool)
+    kept[selection.indices] = True
+    return {
+        "accuracy": float(overall),
+        "ece": calibration_error(logits, dataset.test.labels),
+        "class_counts": tuple(np.bincount(dataset.train.labels[kept], minlength=classes).tolist()),
+        "truth": truth_about(dataset, kept),
+        "class_accuracy": tuple(float(a) for a in per_class if math.isfinite(float(a))),
+    }
 
 
 def _unsaid(name: str, value: Any) -> bool:

@@ -1,10 +1,16 @@
-"""What several test files need: where real pictures may lie, and a small harness."""
+"""What several test files need: where real pictures may lie, and stores in memory."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # of `publisher` and `sittings`
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -15,3 +21,26 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the real pictures in ../shared/data")
     return SHARED
+
+
+@pytest.fixture
+def shm(tmp_path):
+    """A folder in memory where there is one: a kill costs what is in a process, not what is in the system's cache."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="prunebench-", dir="/dev/shm"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def undisturbed(shm):
+    """The content of a store that nobody disturbed."""
+    from publisher import content, publish
+
+    publish(shm / "undisturbed", str)
+    found = content(shm / "undisturbed")
+    assert not any(part.startswith(".") for name in found for part in Path(name).parts)
+    return found

@@ -1,8 +1,8 @@
 """Sittings of `publisher` in processes of their own, forked so that a hundred of them take seconds.
 
-What must hold after each: what has its final name verifies (I1), what was acknowledged is there (I2), nothing has to
-be removed by hand (I6). That a store finished at last has the bytes of an undisturbed one (I3) is for the tests to
-compare.
+What must hold after each: what has its final name verifies (I1), what was acknowledged is there (I2), nothing is left
+that has to be removed by hand (I6). That a store which is finished at last has the bytes of an undisturbed one (I3) is
+for the tests to compare.
 """
 
 from __future__ import annotations
@@ -105,3 +105,11 @@ def check(root: Path, acknowledged: Iterable[str], last: str = "") -> None:
         assert last.split()[2] in {failure["id"] for failure in store.failures()}
     left = [path.name for path in root.rglob("*") if path.name.startswith(".tmp-")]
     assert left == [], "what a dead process left is swept when the store is opened"
+
+
+def train(plan: Any, connection: Any) -> None:
+    """A run in a process of its own; the ids of its trials are sent as they are done."""
+    import prunebench
+
+    for result in prunebench.run(plan):
+        connection.send(result.id)

@@ -129,14 +129,12 @@ def test_a_damaged_store_is_exit_4(tmp_path, capsys):
     assert call("verify", str(tmp_path / "s")) == 4
 
 
-def test_a_failed_cell_is_exit_3(tmp_path, capsys, monkeypatch):
-    import prunebench_baselines.uniform as method
-
-    monkeypatch.setattr(method, "random", lambda seeds, budget, generator: 1 / 0)
-    args = ["run", "--selector", "random", "--dataset", "planted(train=60,test=20)", "--steps", "2", "--seeds", "1"]
-    assert call(*args, "--keep", "0.5", "--jobs", "1", "--store", str(tmp_path / "s")) == 3
+def test_a_failed_cell_is_exit_3(tmp_path, capsys):
+    args = ["run", "--scorer", "zcore(encoder='missing')", "--selector", "hardest", "--steps", "2", "--seeds", "1"]
+    args += ["--dataset", "planted(train=60,test=20)", "--keep", "0.5", "--jobs", "1", "--store", str(tmp_path / "s")]
+    assert call(*args) == 3
     told = capsys.readouterr()
-    assert "ZeroDivisionError" in told.err and "full data" in told.out
+    assert "failed: zcore" in told.err and "'missing'" in told.err and "full data" in told.out
 
 
 def test_a_score_file_is_written_though_nobody_reads_the_output(tmp_path):

@@ -274,6 +274,24 @@ def test_finished_blocks_survive_an_interruption_at_any_moment(paths, tmp_path, 
         assert torch.equal(looking(paths, folder).pixels(range(23)), expected)
 
 
+def test_what_was_done_before_an_earlier_interruption_is_kept_too(paths, tmp_path, monkeypatch):
+    """The second maker is stopped before it has done anything, after the first had done two blocks."""
+    images, plain = FileImages(paths, S), FileImages.decoded
+    for moment in (2, 0, 1):
+        calls = []
+
+        def interrupted(self, rows, size, calls=calls, moment=moment):
+            if len(calls) == moment:
+                raise KeyboardInterrupt
+            calls.append(rows)
+            return plain(self, rows, size)
+
+        with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+            stopping.setattr(FileImages, "decoded", interrupted)
+            made(images, tmp_path)
+    assert made(images, tmp_path).decoded == 5 - 3
+
+
 def test_blocks_whose_lines_lie_are_made_again(paths, tmp_path, monkeypatch):
     """After a power cut a line may stand while its block does not, or be torn."""
     images, name = FileImages(paths, S), name_of(FileImages(paths, S), S)

@@ -21,7 +21,7 @@ from PIL import Image
 from torchvision import datasets as published
 
 from prunebench import budget_for, class_budgets
-from prunebench.datasets import CATALOGUE, expects, image_folders, prunebench_datasets
+from prunebench.datasets import CATALOGUE, downloads, expects, image_folders, prunebench_datasets
 from prunebench.datasets.digits import digits
 from prunebench.datasets.image_folders import folder, imagenet, imagenette, imagewoof, tiny_imagenet
 from prunebench.datasets.planted import planted
@@ -310,6 +310,7 @@ def test_nothing_there_and_a_failed_download_are_one_sentence(
     def offline(*_: object, **__: object) -> None:
         raise OSError("no network")
 
+    monkeypatch.setattr(downloads, "opened", offline)
     for kind in ("FashionMNIST", "CIFAR10", "CIFAR100", "SVHN", "STL10"):
         monkeypatch.setattr(published, kind, type(kind, (getattr(published, kind),), {"__init__": offline}))
     with pytest.raises(UserError, match=r"could not be downloaded \(no network\)"):

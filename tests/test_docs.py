@@ -128,6 +128,18 @@ def test_the_tables_of_scale_are_the_record():
         assert f"def {function}(" in (ROOT / file).read_text(), f"the command of {name} leads nowhere"
 
 
+def test_every_fault_has_its_tests():
+    """docs/reliability.md: each row names tests, and each test that it names is there."""
+    rows = re.findall(r"^\| F\d+ \|.*$", (ROOT / "docs" / "reliability.md").read_text(), re.MULTILINE)
+    numbers = [int(row.split()[1][1:]) for row in rows]
+    assert len(numbers) > 10 and numbers == sorted(set(numbers))
+    for row in rows:
+        named = re.findall(r"`([\w/.]+)::(\w+)`", row)
+        assert named, row
+        for file, test in named:
+            assert re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file} has no {test}"
+
+
 def test_the_tables_of_imagenet_are_counted_and_hold_no_hours():
     import importlib.util
 

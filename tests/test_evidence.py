@@ -135,6 +135,31 @@ def test_one_training_serves_all_scorers_and_each_is_charged_what_it_would_have_
     assert second.cost.backward == first.cost.backward == 2 * 60
 
 
+def test_what_the_harness_makes_beside_a_training_is_charged_to_all_who_use_it(tmp_path):
+    def fn(features, embeddings, neighbours, observe):
+        """0"""
+        features()
+        run = observe(epochs=1, watch=("el2n", "loss"))
+        run.features()
+        assert run.history["el2n"].shape == (1, 60)
+        return neighbours(embeddings("pca"), 3)[0].sum(1)
+
+    store = Store(tmp_path)
+    first, second = scored(store, fn).cost, scored(store, fn, name="again").cost
+    passes = 2 * 60 + 60 + 60 + 60 + 60  # training of two epochs, features; training of one, its end, features
+    assert first.forward == second.forward == passes and first.backward == second.backward == 3 * 60
+    told = [r.result for r in store.records("evidence") if r.identity.get("what") in ("embeddings", "neighbours")]
+    assert len(told) == 2 and all(result["seconds"] > 0 for result in told)
+    trained = [r.result["seconds"] for r in store.records("evidence") if r.identity.get("what") == "training"]
+    assert second.alone_seconds > sum(trained) + sum(result["seconds"] for result in told)
+
+
+def test_a_scorer_at_epoch_ends_is_charged_the_passes_and_others_are_not(tmp_path):
+    h = harness(Store(tmp_path))
+    forward = {text: score(h, h.registry.method("scorer", text)).cost.forward for text in ("aum", "el2n(epoch=2)")}
+    assert forward == {"aum": 2 * 60, "el2n(epoch=2)": 2 * 60 + 2 * 60}
+
+
 def test_a_new_statistic_trains_again_and_adds_only_its_file(tmp_path):
     store = Store(tmp_path)
     h = harness(store)

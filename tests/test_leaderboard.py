@@ -8,6 +8,7 @@ import json
 import random
 
 import pytest
+from rich.cells import cell_len
 
 from prunebench import UserError
 from prunebench.leaderboard import board, leaderboard
@@ -420,6 +421,115 @@ def test_a_record_made_before_there_were_oracles_is_read(tmp_path):
     store.put("trials", {"seed": 0}, plain, provenance={})
     put(store, oracle(seed=0))
     assert [r.oracle for r in rows(leaderboard(store))] == [False, True]
+
+
+# -- policies ----------------------------------------------------------------------------------------------------------
+
+RS2 = "rs2(replacement=False)"
+
+
+def rs2(**changed):
+    return trial("rs2", None, policy=RS2, **changed)
+
+
+def labels(found):
+    return [[(r.label, r.trials[0].policy) for r in table.rows] for table in found.tables]
+
+
+def test_a_policy_stands_beside_the_baselines_and_no_method():
+    results = [*three_seeds(trial), *three_seeds(balanced, (0.80, 0.82, 0.81)), full(accuracy=0.97)]
+    found = board([*results, *three_seeds(rs2)])
+    plainly, drawn = labels(found)
+    assert plainly == [("drd + bws", "plain"), ("balanced random", "plain"), ("full data", "plain")]
+    assert drawn == [("rs2", RS2), ("balanced random", "plain"), ("full data", "plain")]
+    row = found.tables[1].rows[0]
+    assert row.difference.mean == pytest.approx(0.11) and row.select_seconds is None and row.score_seconds is None
+    assert found.left_out == 0 and f"policy {RS2}" in str(found) and "Policies draw from all examples" in str(found)
+    assert found.tables[1].conditions["reference"] is None  # no scoring run had a part in it
+
+
+def test_policies_and_lengths_never_share_a_table():
+    results = [rs2(), rs2(steps=60), trial("infobatch", None, policy="infobatch(ratio=0.5, delta=0.875)")]
+    results += [balanced(accuracy=0.8), balanced(accuracy=0.7, steps=60)]
+    found = board(results)
+    drawn = {
+        (t.conditions["policy"][:3], *t.conditions["steps"]): [r.accuracy.mean for r in t.rows] for t in found.tables
+    }
+    assert drawn == {("rs2", 60): [0.9, 0.7], ("rs2", 120): [0.9, 0.8], ("inf", 120): [0.9, 0.8]}
+
+
+def test_baselines_that_all_stand_beside_a_policy_are_not_repeated():
+    assert labels(board([rs2(), balanced(accuracy=0.8)])) == [[("rs2", RS2), ("balanced random", "plain")]]
+    of_another_length = board([rs2(), balanced(accuracy=0.8), balanced(accuracy=0.7, steps=60)])
+    assert len(of_another_length.tables) == 2
+
+
+def test_a_policy_has_no_place_on_the_label_free_track():
+    found = board([rs2(), full(), trial("prunebench/random()", None, label_free=True)], track="label-free")
+    assert labels(found) == [[("uniform random", "plain"), ("full data", "plain")]]
+
+
+# -- budget "cost" -----------------------------------------------------------------------------------------------------
+
+
+def costing(make, steps, **changed):
+    return make(train_budget="cost", steps=steps, **{"budget_seconds": 6.8} | changed)
+
+
+def test_equal_cost_is_one_table_whatever_the_steps():
+    results = [
+        costing(trial, 40),
+        costing(trial, 77, keep=0.2),
+        costing(balanced, 119, accuracy=0.8),
+        costing(full, 120),
+    ]
+    found = board([*results, trial(accuracy=0.7), costing(trial, 90, accuracy=0.6, budget_seconds=3.4)])
+    assert len(found.tables) == 3
+    (table,) = (t for t in found.tables if t.conditions["budget_seconds"] == 6.8)
+    assert table.conditions["steps"] == [40, 120] and len(table.rows) == 4
+    assert table.rows[0].difference.mean == pytest.approx(0.1)
+    assert "equal cost (40-120 steps) · seed 0 · full training 6.8 s" in str(found)
+
+
+# -- the best epoch ----------------------------------------------------------------------------------------------------
+
+
+def test_the_best_epoch_has_its_own_column_and_ranks_nothing():
+    best = {"best_accuracy": 0.99, "best_step": 40}
+    results = [trial(accuracy=0.7, **best), trial(keep=0.1, scorer="prunebench/aum()", accuracy=0.9)]
+    results += [balanced(accuracy=0.8, best_accuracy=0.8, best_step=120)]
+    found = board(results)
+    assert [r.accuracy.mean for r in rows(found)] == [0.9, 0.8, 0.7]  # not by the best
+    assert rows(found)[-1].difference.mean == pytest.approx(-0.1)
+    names = next(line for line in str(found).splitlines() if line.startswith(" method"))
+    assert " ".join(names.split()) == "method keep k seeds accuracy % best ep % vs balanced score s select s"
+    assert "99.00" in next(line for line in str(found).splitlines() if line.startswith(" drd"))
+    assert "never ranked" in str(found) and "touched once per trial" not in str(found)
+    lines = list(csv.DictReader(io.StringIO(found.render("csv"))))
+    assert [line["best_accuracy"] for line in lines] == ["", "0.8", "0.99"] and lines[2]["best_step"] == "40.0"
+    (group,) = json.loads(found.render("json"))["groups"]
+    assert group["rows"][2]["measures"]["best_accuracy"] == 0.99
+
+
+def test_no_column_where_nobody_looked():
+    found = board([trial(), balanced(accuracy=0.8)])
+    assert "best ep" not in str(found) and "touched once per trial" in str(found)
+
+
+def test_a_training_with_and_without_a_look_counts_once():
+    looked = three_seeds(lambda **k: trial(**k, best_accuracy=0.95, best_step=80))
+    found = board([*three_seeds(trial), *looked])
+    (row,) = rows(found)
+    assert row.accuracy.n == 3 and row.measures["best_accuracy"] == pytest.approx(0.95) and found.left_out == 0
+
+
+def test_the_widest_table_still_fits_the_terminal():
+    noisy = {"setting": "sym:0.2", "truth": {"mislabelled_share": 0.1, "corrupted_share": 0.2}}
+    best = {"best_accuracy": 0.99, "best_step": 40}
+    found = board([trial(**noisy, **best, keep=0.123456, examples=640583), balanced(**noisy, **best)])
+    shown = str(found)
+    assert "best ep %" in shown and "noise %" in shown and "select s" not in shown
+    assert max(cell_len(line) for line in shown.splitlines()) <= 100
 
 
 # -- labels -----------------------------------------------------------------------------------------------------------

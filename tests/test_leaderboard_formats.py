@@ -91,6 +91,24 @@ def test_terminal_table_fits_one_hundred_columns():
     assert max(cell_len(line) for line in str(board(results)).splitlines()) <= 100
 
 
+@pytest.mark.parametrize("width", [90, 96, 100, 140, 400])
+def test_a_table_is_what_rich_prints(monkeypatch, width):
+    from prunebench.leaderboard import formats
+
+    monkeypatch.setattr(formats, "WIDTH", width)
+    found, left_to_rich = small(), []
+    results = [t for row in found.tables[0].rows for t in row.trials]
+    for i, text in enumerate([*HOSTILE, "several words that are folded where one of them ends", "数据 " * 30]):
+        results += three_seeds(trial, scorer=f"x/{text}", keep=0.1 * (i % 3 + 1), model=f"net{i % 2}")
+    for shown in (found, board(results), board(results[:7], group_by=("keep",)), board([full()])):
+        ours = render(shown)
+        left_to_rich += [not formats._plain(grid) for _, grid in formats._grids(shown, "results")]
+        with monkeypatch.context() as slow:
+            slow.setattr(formats, "_plain", lambda grid: "")
+            assert render(shown) == ours
+    assert width == 90 or not any(left_to_rich)
+
+
 def test_markdown_is_a_heading_and_a_whole_table_per_group():
     lines = small().render("md").splitlines()
     assert lines[0] == "### digits · resnet18 · 120 steps · seeds 0-2 · given one scoring run"

@@ -134,6 +134,15 @@ def test_peaks_are_those_of_the_step_and_of_what_ran_inside_it():
     assert before["peak_of"] == "step" and before["gpu_peak_bytes"] == 0
 
 
+@pytest.mark.gpu
+def test_the_peak_on_the_gpu_is_that_of_the_step():
+    outer = Peak("cuda")
+    held = torch.ones(64 * MEGABYTES, device="cuda")  # 256 MiB
+    del held
+    inner = Peak("cuda")
+    assert outer.read()["gpu_peak_bytes"] >= 256 * MEGABYTES > inner.read()["gpu_peak_bytes"]
+
+
 def test_where_the_system_cannot_start_the_peak_anew_it_says_that_it_is_the_process(monkeypatch, tmp_path):
     monkeypatch.setattr(metering, "_CLEAR", tmp_path / "nowhere" / "clear_refs")
     told = Account("mine").cost(0.0)

@@ -132,9 +132,9 @@ def test_factors_make_up_for_those_left_out(ratio):
 class Witness(InfoBatch):
     """Remembers what went through."""
 
-    def batches(self, plan, generator):
+    def batches(self, plan, generator, done=0):
         self.given, self.found = [], []
-        for positions, ends, factors in super().batches(plan, generator):
+        for positions, ends, factors in super().batches(plan, generator, done):
             self.given.append((positions, factors))
             yield positions, ends, factors
 
@@ -165,6 +165,35 @@ def test_infobatch_that_leaves_nobody_out_presents_whole_passes(pictures):
         assert sorted(order[:N].tolist()) == list(range(N))
     one, two = (fit(pictures, InfoBatch()) for _ in range(2))
     assert torch.equal(state(one), state(two))  # deterministic
+
+
+# -- going on after an interruption
+
+
+@pytest.mark.parametrize("make", [Plain, lambda: RS2(12), lambda: RS2(12, replacement=True), InfoBatch])
+@pytest.mark.parametrize("done", [0, 1, 7, 17, 18, 19])
+def test_batches_after_an_interruption_are_those_without_one(make, done):
+    """Of 20 steps the last two of infobatch are annealed; the losses told are those of a made-up training."""
+    plan, loss = Plan(N, 16, steps=20), torch.rand(20, N, generator=seeded(3))
+
+    def drive(policy, generator, start, stop):
+        for step, (positions, _, factors) in enumerate(policy.batches(plan, generator, start), start):
+            policy.presented(positions, loss[step, positions])
+            yield positions.tolist(), None if factors is None else factors.tolist()
+            if step + 1 == stop:
+                return
+
+    whole = list(drive(make(), seeded(), 0, 20))
+    first, second = make(), make()
+    begun = list(drive(first, seeded(), 0, done)) if done else []
+    second.restore(first.state())
+    assert begun + list(drive(second, seeded(), done, 20)) == whole
+    assert not isinstance(second, InfoBatch) or {w for _, f in whole for w in f} == {1.0, 2.0}
+
+
+def test_a_policy_without_a_state_takes_none():
+    with pytest.raises(ValueError, match="RS2 has no state, got losses"):
+        RS2(4).restore({"losses": torch.zeros(3)})
 
 
 # -- weights of examples
@@ -250,8 +279,11 @@ def test_a_look_after_every_step_changes_nothing(pictures):
     assert torch.equal(seen[-1][1], predict(plain.network, pictures[0]))
 
 
-def test_a_look_is_no_training_time(pictures):
-    import time
+def test_a_look_is_no_training_time(pictures, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
 
-    plain, looked = fit(pictures, steps=1), fit(pictures, steps=1, look=lambda *_: time.sleep(0.5))
-    assert looked.seconds < plain.seconds + 0.3
+    def look(step, network):
+        now[0] += 5.0
+
+    assert fit(pictures, look=look).seconds == 0.0 and now[0] == 100.0 + 9 * 5.0

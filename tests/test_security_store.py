@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,13 +59,25 @@ def test_no_file_of_a_card_leads_outside_the_store(name, store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "files", [[], {"a": "b"}, {"a": {"path": 1, "bytes": 1, "sha256": ""}}, {"a": {"path": "x"}}, None, {"a": None}]
+    "changed",
+    [
+        {"files": []},
+        {"files": None},
+        {"files": {"a": "b"}},
+        {"files": {"a": None}},
+        {"files": {"a": {"path": "x"}}},
+        {"files": {"a": {"path": 1, "bytes": 1, "sha256": ""}}},
+        {"result": 5},
+        {"result": [["accuracy", 1.0]]},
+        {"provenance": []},
+        {"identity": ["x"]},
+    ],
+    ids=str,
 )
-def test_cards_of_another_shape_are_refused(files, store):
-    record = store.put("trials", IDENTITY, {"accuracy": 0.5})
-    for changed in ({"files": files}, {"result": files or 5}, {"provenance": []}):
-        with pytest.raises(VerifyError):
-            read_record("trials", forged(record, **({"files": {"a": {}}} | changed)))
+def test_cards_of_another_shape_are_refused(changed, store):
+    path = forged(store.put("trials", IDENTITY, {"accuracy": 0.5}), **changed)
+    with pytest.raises(VerifyError):
+        read_record("trials", path)
 
 
 def trial(store, **changed):
@@ -84,7 +97,7 @@ def test_a_record_that_names_a_file_outside_moves_nothing(store, tmp_path):
     outside = tmp_path / "precious.json"
     outside.write_text("{}")
     for i, way in enumerate(("../../precious", str(outside.with_suffix("")), "../../precious")):
-        trial(store, selection=way, accuracy=0.1 * i)
+        trial(store, selection=way, accuracy=0.1 * i, scorer="x/aum()", selector="x/hardest()")
     before = sorted(p.name for p in tmp_path.iterdir())
     assert leaderboard(store).left_out == 3
     assert sorted(p.name for p in tmp_path.iterdir()) == before and outside.read_text() == "{}"
@@ -190,7 +203,7 @@ def _picture(grey):
 
 
 def test_a_path_in_the_home_folder_is_written_with_a_tilde_and_given_whole(tmp_path, monkeypatch):
-    from prunebench.calling import expanded as given
+    from prunebench.calling import call
     from prunebench.option_files import named_files
 
     monkeypatch.setenv("HOME", str(tmp_path / "ann"))
@@ -199,7 +212,8 @@ def test_a_path_in_the_home_folder_is_written_with_a_tilde_and_given_whole(tmp_p
     (model / "weights").write_bytes(b"1")
     method = collect().method("scorer", f"zcore(encoder={str(model)!r})")
     assert "encoder='~/mydit'" in method.text and str(tmp_path) not in str(method.identity)
-    assert given(method.options)["encoder"] == str(model)
+    entry = SimpleNamespace(function=lambda: lambda *, encoder, **others: encoder)
+    assert call(SimpleNamespace(entry=entry, inputs=(), options=method.options), None)[0] == str(model)
     assert named_files(method).keys() == {"encoder"}
     assert collect().method("scorer", "zcore(encoder='~/mydit')").text == method.text
 

@@ -1,7 +1,9 @@
 """The store under faults: torn, altered, killed, full, contended."""
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -79,8 +81,6 @@ def test_a_card_under_another_name_is_refused(store):
 
 
 def test_a_card_that_leads_outside_is_refused(store):
-    import hashlib
-
     record = store.put("trials", IDENTITY, {})
     card = json.loads(record.path.read_text())
     card.pop("sha256")
@@ -88,6 +88,43 @@ def test_a_card_that_leads_outside_is_refused(store):
     card["sha256"] = hashlib.sha256(canonical(card).encode()).hexdigest()
     record.path.write_text(canonical(card))
     with pytest.raises(VerifyError, match="outside"):
+        read_record("trials", record.path)
+
+
+def sealed(path, changed):
+    """The card with ``changed`` applied to its text, sealed anew: what somebody can do who knows the format."""
+    body = changed(re.sub(r',"sha256":"[0-9a-f]{64}"}$', "}", path.read_text()))
+    path.write_text(f'{body[:-1]},"sha256":"{hashlib.sha256(body.encode()).hexdigest()}"}}')
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda text: text.replace('"dataset":"d"', '"dataset":"e"'),  # another identity under this name
+        lambda text: text.replace('"kind":"trials"', '"kind":"scores"'),
+        lambda text: text.replace('"format":1', '"format":2'),
+        lambda text: text.replace("0.5", "NaN"),
+        lambda text: text.replace("0.5", "Infinity"),
+        lambda text: text.replace('{"files":{}', '{"files":[]'),
+        lambda text: text[:-1] + ',"identity":{"dataset":"e"}}',
+        lambda text: '{"id":"0",' + text[1:],
+    ],
+)
+def test_a_sealed_card_that_tells_something_else_is_refused(store, changed):
+    record = store.put("trials", {"dataset": "d"}, {"accuracy": 0.5})
+    sealed(record.path, lambda text: text)
+    assert read_record("trials", record.path).card == record.card
+    sealed(record.path, changed)
+    with pytest.raises(VerifyError):
+        read_record("trials", record.path)
+
+
+def test_a_card_that_was_laid_out_anew_is_read_and_still_checked(store):
+    record = store.put("trials", {"dataset": "d"}, {"accuracy": 0.5})
+    record.path.write_text(json.dumps(json.loads(record.path.read_text()), indent=1))
+    assert read_record("trials", record.path).card == record.card
+    record.path.write_text(record.path.read_text().replace("0.5", "0.6"))
+    with pytest.raises(VerifyError, match="altered"):
         read_record("trials", record.path)
 
 

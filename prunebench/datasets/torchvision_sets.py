@@ -1,13 +1,14 @@
 """Fashion-MNIST, CIFAR-10 and -100, SVHN and STL-10 where torchvision keeps them; keys are ``train:17``, ``test:3``.
 
-Nothing is downloaded unless ``download`` is set. CIFAR and SVHN are read by torchvision, after it has compared each
-file with its published checksum; the raw binary formats of Fashion-MNIST and STL-10 are read here, so that gzipped
-Fashion-MNIST files and an STL-10 without its 2.7 GB of unlabelled pictures will do.
+Nothing is downloaded unless ``download`` is set, and then as `downloads` says. CIFAR and SVHN are read by torchvision,
+after it has compared each file with its published checksum; the raw binary formats of Fashion-MNIST and STL-10 are read
+here, so that gzipped Fashion-MNIST files and an STL-10 without its 2.7 GB of unlabelled pictures will do.
 """
 
 from __future__ import annotations
 
 import gzip
+import http.client
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from torchvision import datasets as published
 
 from ..errors import UserError
 from ..types import Dataset, Split
-from . import expects
+from . import downloads, expects
 from .memory import MemoryImages
 from .subsets import part
 
@@ -41,7 +42,7 @@ def fashion_mnist(
     """Xiao et al. 2017: 60,000 + 10,000 grey pictures of clothes, 28x28, 10 classes."""
     folder = Path(root) / "FashionMNIST" / "raw"
     names = [f"{split}-{what}-ubyte" for split in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
-    fetch = _fetch("fashion-mnist", download, lambda: published.FashionMNIST(str(root), download=True))
+    fetch = _fetch("fashion-mnist", download, Path(root))
     files = _present("fashion-mnist", [(folder / name, folder / f"{name}.gz") for name in names], fetch)
     arrays = [_read("fashion-mnist", _idx, file) for file in files]
     return _dataset("fashion-mnist", FASHION, arrays[:2], arrays[2:], True, image_size, train, test)
@@ -81,7 +82,7 @@ def svhn(
 ) -> Dataset:
     """Netzer et al. 2011: 73,257 + 26,032 house numbers, 32x32, 10 classes. Never flipped."""
     files = [(Path(root) / f"{split}_32x32.mat",) for split in ("train", "test")]
-    fetch = _fetch("svhn", download, lambda: [published.SVHN(str(root), s, download=True) for s in ("train", "test")])
+    fetch = _fetch("svhn", download, Path(root))
     found = _present("svhn", files, fetch)
 
     def arrays(file: Path) -> Arrays:
@@ -103,7 +104,7 @@ def stl10(
     """Coates et al. 2011: 5,000 + 8,000 labelled pictures, 96x96, 10 classes."""
     folder = Path(root) / "stl10_binary"
     files = [(folder / f"{split}_{what}.bin",) for split in ("train", "test") for what in "Xy"]
-    fetch = _fetch("stl10", download, lambda: published.STL10(str(root), download=True))
+    fetch = _fetch("stl10", download, Path(root), lambda: published.STL10(str(root), download=True))
     found = _present("stl10", files, fetch)
     arrays = [_read("stl10", _stl10_pictures if i % 2 == 0 else _stl10_labels, file) for i, file in enumerate(found)]
     return _dataset("stl10", STL10, arrays[:2], arrays[2:], True, image_size, train, test)
@@ -114,7 +115,7 @@ def _cifar(
 ) -> Dataset:
     folder = root / source.base_folder
     files = [(folder / file,) for file, _ in [*source.train_list, *source.test_list, [source.meta["filename"], ""]]]
-    _present(name, files, _fetch(name, download, lambda: source(str(root), download=True)))
+    _present(name, files, _fetch(name, download, root, lambda: source(str(root), download=True)))
     first = _read(name, lambda _: source(str(root), train=True), folder)
     second = _read(name, lambda _: source(str(root), train=False), folder)
     pictures = [np.ascontiguousarray(data.data.transpose(0, 3, 1, 2)) for data in (first, second)]
@@ -122,11 +123,14 @@ def _cifar(
     return _dataset(name, tuple(first.classes), splits[0], splits[1], True, image_size, train, test)
 
 
-def _fetch(name: str, download: bool, step: Callable[[], Any]) -> Callable[[], None] | None:
+def _fetch(name: str, download: bool, root: Path, unpack: Callable[[], Any] | None = None) -> Callable[[], None] | None:
     def fetch() -> None:
         try:
-            step()
-        except (OSError, RuntimeError, ValueError) as error:
+            for wanted in downloads.DOWNLOADS[name]:
+                downloads.fetch(wanted, root)
+            if unpack is not None:
+                unpack()  # its archive is there, so torchvision fetches nothing
+        except (OSError, http.client.HTTPException, RuntimeError, ValueError) as error:
             raise UserError(
                 f"{name} could not be downloaded ({error}); check the network, or fetch it elsewhere and name its "
                 "folder with --data-root"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from ..types import TrialResult
@@ -64,7 +65,7 @@ def groups(trials: Iterable[TrialResult]) -> Iterator[Group]:
 
 
 def _by_training(trials: Iterable[TrialResult]) -> Iterator[tuple[dict[str, Any], list[TrialResult]]]:
-    found = _split(trials, lambda t: tuple(getattr(t, name) for name in TRAINED))
+    found = _split(trials, attrgetter(*TRAINED))
     for trained, alike in found.items():
         conditions = dict(zip(TRAINED, trained, strict=True))
         plainly = tuple((conditions | {"policy": "plain"}).values())

@@ -15,6 +15,7 @@ from ..types import TrialResult
 from .groups import TRAINED, Group, groups, on_track, unscored
 from .labels import Labels, labels_for, method_label
 from .table import SPLITS, Table, Variant, tables
+from .transfer import Transfer, transfers
 
 RIVALS = {"open": "balanced", "label-free": "random"}  # track -> the baseline that its rows are compared with
 
@@ -38,16 +39,17 @@ class Board:
     failed_methods: tuple[tuple[str, int], ...] = ()  # label, number of failed cells
     left_out: int = 0  # records that cannot be ranked
     track: str = "open"  # "label-free": rows that saw no labels but those of the selected examples
+    transfers: tuple[Transfer, ...] = ()  # of methods that were trained on the network that scored and on others
 
     @property
     def missing(self) -> int:
         return sum(table.missing for table in self.tables)
 
-    def render(self, form: str = "table") -> str:
-        """As "table" (terminal, 100 columns), "md", "csv" or "json"."""
+    def render(self, form: str = "table", columns: str = "results") -> str:
+        """As "table" (terminal, 100 columns), "md", "csv" or "json"; tables show "results" or "cost"."""
         from .formats import render
 
-        return render(self, form)
+        return render(self, form, columns)
 
     def __str__(self) -> str:
         return self.render()
@@ -80,7 +82,8 @@ def board(
     made = tables(found, split_by, labels, variant_of or versions, RIVALS[track])
     hidden = _left_out(given, usable, made)
     failed = tuple(sorted(failures, key=lambda f: str(f.get("id", ""))))
-    return Board(tuple(made), tuple(group_by), failed, _failed_methods(failed, labels), hidden, track)
+    moved = tuple(transfers(made, RIVALS[track]))
+    return Board(tuple(made), tuple(group_by), failed, _failed_methods(failed, labels), hidden, track, moved)
 
 
 def _once(trials: Iterable[TrialResult]) -> list[TrialResult]:

@@ -3,6 +3,9 @@
     mean:        m = sum(a_s) / n,   sd = sqrt(sum((a_s - m)^2) / (n - 1))
     interval:    m +- t(0.975; n - 1) * sd / sqrt(n)
     difference:  d_s = a_s - b_s over the seeds both have; the same interval and t = m_d / (sd_d / sqrt(n))
+    runs:        values that share one of G scoring runs are no independent evidence. With e_g = sum of (a_s - m) over
+                 those of run g:  se^2 = G / (G - 1) * sum(e_g^2) / n^2  and G - 1 degrees of freedom (Liang & Zeger
+                 1986); with as many runs as values that is the interval above, with one run it is not used
     Holm (1979): p sorted ascending, adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j))
 
 Student's distribution comes from `scipy.special`, which is what `scipy.stats.t` calls: thousands of rows take no time.
@@ -46,8 +49,8 @@ class Difference:
         return self.p_holm is not None and self.p_holm < LEVEL
 
 
-def summarise(values: Sequence[float]) -> Summary:
-    """Mean, sd and half width of the 95 % t-interval of ``values`` (n,), n >= 1.
+def summarise(values: Sequence[float], runs: Sequence[int] | None = None) -> Summary:
+    """Mean, sd and half width of the 95 % t-interval of ``values`` (n,), n >= 1; ``runs`` (n,) say which share one.
 
     Raises:
         ValueError: there is no value.
@@ -59,19 +62,35 @@ def summarise(values: Sequence[float]) -> Summary:
     if n == 1:
         return Summary(1, mean, None, None)
     sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
-    return Summary(n, mean, sd, t_quantile(n - 1) * sd / math.sqrt(n))
+    error, degrees = _error([v - mean for v in values], sd, runs)
+    return Summary(n, mean, sd, t_quantile(degrees) * error)
 
 
-def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
-    """``ours - theirs``, paired by seed; None without a common seed."""
-    differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+def _error(deviations: Sequence[float], sd: float, runs: Sequence[int] | None) -> tuple[float, int]:
+    """The standard error of a mean, and its degrees of freedom."""
+    n, groups = len(deviations), len(set(runs or ()))
+    if runs is None or groups in (1, n):
+        return sd / math.sqrt(n), n - 1
+    sums = [math.fsum(d for d, r in zip(deviations, runs, strict=True) if r == run) for run in sorted(set(runs))]
+    return math.sqrt(groups / (groups - 1) * math.fsum(e * e for e in sums)) / n, groups - 1
+
+
+def paired(
+    ours: Mapping[int, float], theirs: Mapping[int, float], runs: Mapping[int, int] | None = None
+) -> Difference | None:
+    """``ours - theirs``, paired by seed; None without a common seed. ``runs``: seed -> scoring run, see `summarise`."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    differences = [ours[seed] - theirs[seed] for seed in seeds]
     if not differences:
         return None
-    found = summarise(differences)
+    shared = None if runs is None else [runs[seed] for seed in seeds]
+    found = summarise(differences, shared)
     if found.sd is None or found.sd <= _NO_SPREAD:
         return Difference(found.n, found.mean, found.half, None)
-    t = found.mean / (found.sd / math.sqrt(found.n))
-    return Difference(found.n, found.mean, found.half, 2 * float(stdtr(found.n - 1, -abs(t))))
+    error, degrees = _error([d - found.mean for d in differences], found.sd, shared)
+    if error <= _NO_SPREAD:
+        return Difference(found.n, found.mean, found.half, None)
+    return Difference(found.n, found.mean, found.half, 2 * float(stdtr(degrees, -abs(found.mean / error))))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..allocation import without_collection
 from ..errors import UserError
 from ..store import Store
 from ..types import Cost, TrialResult
@@ -39,7 +40,8 @@ def leaderboard(
         UserError: a store that is not there, stores without any trial, an unknown track or name in ``group_by``.
     """
     opened = [_opened(store) for store in _listed(stores)]
-    found = {trial.id: trial for store in opened for trial in _trials(store)}
+    with without_collection():
+        found = {trial.id: trial for store in opened for trial in _trials(store)}
     failures = {failure["id"]: failure for store in opened for failure in store.failures()}
     if not found and not failures:
         where = ", ".join(str(store.root) for store in opened) or "no store"
@@ -81,16 +83,25 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _wrong_field(value: Any) -> str:
+def _typed(kind: type) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    """(field, the types its value may be of), of fields that hold one plain value."""
+    return tuple((f.name, _TYPES[str(f.type)]) for f in fields(kind) if str(f.type) in _TYPES)
+
+
+_TYPED = {kind: _typed(kind) for kind in (TrialResult, Cost)}
+
+
+def _wrong_field(value: TrialResult | Cost) -> str:
     """The first field whose value is not of the declared type, "" if there is none."""
-    for field in fields(value):
-        found, allowed = getattr(value, field.name), _TYPES.get(str(field.type))
-        if isinstance(found, Cost) and (inside := _wrong_field(found)):
-            return f"{field.name}.{inside}"
-        if allowed and (not isinstance(found, allowed) or (isinstance(found, bool) and bool not in allowed)):
-            return field.name
-        if field.name == "examples" and found < 1:
-            return field.name
+    for name, allowed in _TYPED[type(value)]:
+        if type(getattr(value, name)) not in allowed:
+            return name
+    if isinstance(value, TrialResult):
+        if value.examples < 1:
+            return "examples"
+        for name in ("score_cost", "select_cost", "train_cost"):
+            if inside := _wrong_field(getattr(value, name)):
+                return f"{name}.{inside}"
     return ""
 
 

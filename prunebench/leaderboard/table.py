@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from ..types import TrialResult
-from .groups import Group, baseline, dynamic, method
+from .costs import mean_cost, reuses
+from .groups import Group, baseline, dynamic, method, unscored
 from .labels import Labels, labels_for, method_label
 from .statistics import Difference, Summary, holm, paired, summarise
 
@@ -18,13 +19,15 @@ Variant = Callable[[TrialResult], str]
 
 
 TRUTH = tuple(f"{noise}_{what}" for noise in ("mislabelled", "corrupted") for what in ("share", "precision", "recall"))
-MEASURES = ("worst_class", "worst_tenth", "recall_spread", "ece", *TRUTH, "best_accuracy", "best_step")
+CLASSES = ("smallest_class_share", "largest_class_share")
+MEASURES = ("worst_class", "worst_tenth", "recall_spread", "ece", *TRUTH, *CLASSES, "best_accuracy", "best_step")
 
 
 def measured(trial: TrialResult) -> dict[str, float]:
     """Recall of the worst class, mean recall of the worst tenth of the classes (at least one), the largest less the
-    smallest recall, expected calibration error, and what is known of the noise in the subset; all in 0..1. Where the
-    test split was looked at along the way, the best accuracy, and after how many steps it was."""
+    smallest recall, expected calibration error, what is known of the noise in the subset, and the shares that the class
+    with fewest and the class with most examples have of the subset; all in 0..1. Where the test split was looked at
+    along the way, the best accuracy, and after how many steps it was."""
     recalls = sorted(trial.class_accuracy)
     told = {} if trial.ece is None else {"ece": trial.ece}
     if recalls:
@@ -32,7 +35,10 @@ def measured(trial: TrialResult) -> dict[str, float]:
         told |= {"worst_class": recalls[0], "worst_tenth": _mean(worst), "recall_spread": recalls[-1] - recalls[0]}
     if trial.best_accuracy is not None and trial.best_step is not None:
         told |= {"best_accuracy": trial.best_accuracy, "best_step": float(trial.best_step)}
-    return told | {name: value for name, value in trial.truth.items() if name in TRUTH}
+    told |= {name: value for name, value in trial.truth.items() if name in TRUTH}
+    if counts := trial.class_counts:
+        told |= dict(zip(CLASSES, (min(counts) / sum(counts), max(counts) / sum(counts)), strict=True))
+    return told
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,32 @@ class Row:
     score_seconds: float | None = None  # as if alone
     select_seconds: float | None = None  # as if alone
     train_seconds: float = 0.0
+    reuses: float | None = None  # trainings after which the selection has paid for itself, see `costs`
 
     @property
     def by_seed(self) -> dict[int, float]:
         return {t.seed: t.accuracy for t in self.trials}
+
+    @property
+    def runs(self) -> dict[int, int] | None:
+        """Seed -> scoring run, where several had a part; None where a scoring had none, or all seeds share one."""
+        found = {t.seed: t.score_seed for t in self.trials}
+        return None if unscored(self.trials[0]) or len(set(found.values())) == 1 else found
+
+    @property
+    def class_counts(self) -> list[float]:
+        """(C,) kept examples of each class, mean over the trials; empty where a record does not tell them."""
+        told = [t.class_counts for t in self.trials]
+        return [_mean(counts) for counts in zip(*told, strict=True)] if len(set(map(len, told))) == 1 else []
+
+    @property
+    def costs(self) -> dict[str, dict[str, Any] | None]:
+        """Of scoring, selecting and training, means over the trials; None for a step that there was not."""
+        return {
+            "score": None if self.score_seconds is None else mean_cost([t.score_cost for t in self.trials]),
+            "select": None if self.select_seconds is None else mean_cost([t.select_cost for t in self.trials]),
+            "train": mean_cost([t.train_cost for t in self.trials]),
+        }
 
     @cached_property
     def measures(self) -> dict[str, float]:
@@ -108,7 +136,8 @@ def tables(
         rows, left_out = _rows(group.trials, variant_of)
         rows = [_labelled(row, scorers, selectors) for row in rows]
         for split, members in _split(rows, split_by):
-            made.append(Table(group.conditions, split, tuple(_sorted(_compared(members, rival))), left_out))
+            told = _paid(_compared(members, rival), group.conditions["train_budget"])
+            made.append(Table(group.conditions, split, tuple(_sorted(told)), left_out))
     return [table for table in made if table.rows]
 
 
@@ -140,7 +169,7 @@ def _variants(trials: Sequence[TrialResult], variant_of: Variant) -> dict[str, l
 def _row(trials: Sequence[TrialResult], variant: str) -> Row:
     first = trials[0]
     ranks, chosen = first.scorer is not None, first.selector not in ("full", "subset") and not dynamic(first)
-    return Row(
+    row = Row(
         label="",
         scorer=first.scorer,
         selector=first.selector,
@@ -154,6 +183,9 @@ def _row(trials: Sequence[TrialResult], variant: str) -> Row:
         select_seconds=_mean([t.select_cost.alone_seconds for t in trials]) if chosen else None,
         train_seconds=_mean([t.train_cost.seconds for t in trials]),
     )
+    if row.runs is None:
+        return row
+    return replace(row, accuracy=summarise(list(row.by_seed.values()), list(row.runs.values())))
 
 
 def _labelled(row: Row, scorers: Mapping[str, str], selectors: Mapping[str, str]) -> Row:
@@ -194,8 +226,9 @@ def _compared(rows: Sequence[Row], rival: str) -> list[Row]:
     """Each row with its paired difference to the rival; Holm over all rows that have a p value."""
     compared = []
     for row in rows:
-        partner = _partner(row, rows, rival)
-        compared.append(replace(row, difference=paired(row.by_seed, partner.by_seed)) if partner else row)
+        other = partner(row, rows, rival)
+        found = paired(row.by_seed, other.by_seed, row.runs) if other else None
+        compared.append(replace(row, difference=found) if found else row)
     tested = [row.difference for row in compared if row.difference and row.difference.p is not None]
     adjusted = dict(zip(map(id, tested), holm([d.p for d in tested if d.p is not None]), strict=True))
     return [
@@ -206,12 +239,23 @@ def _compared(rows: Sequence[Row], rival: str) -> list[Row]:
     ]
 
 
-def _partner(row: Row, rows: Sequence[Row], rival: str) -> Row | None:
+def partner(row: Row, rows: Sequence[Row], rival: str) -> Row | None:
     """The rival's row with as many examples, of the same keep ratio where there are several; none for an oracle."""
     if row.baseline in ("full", rival) or row.oracle:
         return None
     found = [r for r in rows if r.baseline == rival and r.examples == row.examples]
     return min(found, key=lambda r: (r.keep != row.keep, r.variant != row.variant, r.variant), default=None)
+
+
+def _paid(rows: Sequence[Row], train_budget: str) -> list[Row]:
+    """Each row of a selection with the trainings after which it has paid for itself, where the full data stand."""
+    whole = [row.train_seconds for row in rows if row.baseline == "full"]
+    full, told = _mean(whole) if whole else None, []
+    for row in rows:
+        selecting = None if row.select_seconds is None else (row.score_seconds or 0.0) + row.select_seconds
+        count = None if selecting is None else reuses(selecting, full, row.train_seconds, train_budget)
+        told.append(row if count is None else replace(row, reuses=count))
+    return told
 
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:

@@ -6,18 +6,33 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .costs import told as told_reuses
 from .groups import dynamic
-from .ranking import Board
+from .ranking import RIVALS, Board
 from .statistics import Difference, Summary
 from .table import Row, Table
+from .transfer import Transfer
 
 COLUMNS = ("method", "keep", "k", "seeds", "accuracy %", "vs balanced", "score s", "select s", "train s")
+COST_COLUMNS = ("method", "keep", "score s", "here", "select s", "train s", "passes", "peak GB", "reuses")
 NOISE = ("mislabelled_share", "corrupted_share")
 FOOTNOTE = (
     "Accuracy: last epoch, test split touched once per trial; mean and 95 % t-interval over seeds.",
     "vs balanced: points above class-balanced random of as many examples, paired by seed, 95 % interval;",
     "* where its paired t-test stays below 0.05 after Holm's correction over the table.",
     "Seconds: scoring and selecting as if alone, with nothing shared or stored; training of one trial.",
+)
+COST_FOOTNOTE = (
+    "Seconds: scoring and selecting as if alone, with nothing shared or stored; training of one trial.",
+    "Here: what the scoring took where parts of it were shared or stood already.",
+    "Passes: examples through networks, forward, to score and to select. Peak: the largest of the steps.",
+    "Reuses: trainings after which a selection has paid for itself: (score + select) / (training on all",
+    "less training on the subset), rounded up; never where the subset's training is not the cheaper one.",
+)
+_RUNS = "Intervals are over scoring runs where seeds share some: what shares one is no independent evidence."
+_GAP = (
+    "Gap: gain, in points above {} random, on the network that scored, less the mean gain",
+    "elsewhere; paired by seed, 95 % interval. Positive: gain that the other networks do not see.",
 )
 _LABEL_FREE = {  # what another track calls a column, and says below
     "k": "labels",
@@ -68,8 +83,13 @@ def footnote(board: Board) -> tuple[str, ...]:
     looked = "best ep %" in columns(board)
     first = FOOTNOTE[0].replace(" touched once per trial", "") if looked else FOOTNOTE[0]
     lines = (first, *FOOTNOTE[1:], *best * looked, *noise * ("noise %" in columns(board)))
-    if any(dynamic(t) for table in board.tables for row in table.rows for t in row.trials):
+    rows = [row for table in board.tables for row in table.rows]
+    if any(dynamic(t) for row in rows for t in row.trials):
         lines = (*lines, _POLICY)
+    lines += (_RUNS,) * any(1 < len(set((row.runs or {}).values())) < row.accuracy.n for row in rows)
+    lines += tuple(line.format(RIVALS[board.track].replace("random", "uniform")) for line in _GAP) * bool(
+        board.transfers
+    )
     if board.track == "open":
         return lines
     return (lines[0], _REVEALED, *(_LABEL_FREE.get(line, line) for line in lines[1:]))
@@ -151,9 +171,60 @@ def difference(row: Row) -> str:
     found: Difference | None = row.difference
     if found is None:
         return "-"
-    half = "(one seed)" if found.half is None else f"± {100 * found.half:.2f}"
     fewer = f" (of {found.n})" if found.n < row.accuracy.n and found.n > 1 else ""
-    return f"{100 * found.mean:+.2f} {half}{fewer}{' *' if found.significant else ''}"
+    return f"{points(found)}{fewer}{' *' if found.significant else ''}"
+
+
+def cost_cells(row: Row) -> tuple[str, ...]:
+    """The text of a row of `COST_COLUMNS`."""
+    costs = row.costs
+    told = [cost for cost in costs.values() if cost]
+    selecting = [cost for step, cost in costs.items() if cost and step != "train"]
+    passes = sum(cost["forward"] + cost["evaluations"] for cost in selecting)
+    peak = max(max(cost["peak_bytes"], cost["gpu_peak_bytes"]) for cost in told)
+    return (
+        f"{row.label} †" if row.oracle else row.label,
+        f"{row.keep:.4g}",
+        seconds(row.score_seconds),
+        seconds(costs["score"]["seconds"] if costs["score"] else None),
+        seconds(row.select_seconds),
+        seconds(row.train_seconds),
+        _short(passes) if selecting else "-",
+        f"{peak / 1e9:.2f}" if peak else "-",
+        "-" if row.reuses is None else f"{told_reuses(row.reuses)}",
+    )
+
+
+def _short(count: float) -> str:
+    """Three digits and a power of a thousand."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return f"{count:.0f}"
+
+
+def transfer_tables(board: Board) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """(heading, column names, rows) for every network that scored and set of networks that were trained beside it."""
+    alike: dict[tuple[str, ...], list[Transfer]] = defaultdict(list)
+    under = {id(row): said for said, table in zip(headings(board), board.tables, strict=True) for row in table.rows}
+    for transfer in board.transfers:
+        alike[transfer.reference, ", ".join(transfer.others), under[id(transfer.row)]].append(transfer)
+    names = ("method", "keep", "seeds", "gain", "gain elsewhere", "gap")
+    return [
+        (f"Transfer from {reference} to {others} · {heading}", names, [_transfer_cells(t) for t in found])
+        for (reference, others, heading), found in alike.items()
+    ]
+
+
+def _transfer_cells(transfer: Transfer) -> tuple[str, ...]:
+    row = transfer.row
+    told = [points(found) for found in (transfer.on_reference, transfer.on_others, transfer.gap)]
+    return row.label, f"{row.keep:.4g}", str(transfer.gap.n), *told
+
+
+def points(found: Difference) -> str:
+    half = "(one seed)" if found.half is None else f"± {100 * found.half:.2f}"
+    return f"{100 * found.mean:+.2f} {half}"
 
 
 def seconds(value: float | None) -> str:

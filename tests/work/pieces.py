@@ -98,3 +98,8 @@ def process(setting, file):
     with open(file, "a") as stream:
         stream.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '-')}\n")
     time.sleep(0.2)
+
+
+def surroundings(setting, file, names):
+    """Says in a file where it is and what the environment holds."""
+    Path(file).write_text("\n".join([os.getcwd(), *(os.environ.get(name, "-") for name in names)]))

@@ -181,7 +181,8 @@ def show_steps(classes: tuple[str, ...], levels: Any, found: Mapping[str, Any]) 
     for name in ("class", "pictures", "t*", "level", "SNR", "|d log p / dt|", "runner-up"):
         table.add_column(name, justify="left" if name == "class" else "right")
     candidates = found["candidates"].tolist()
-    for c, name in enumerate(classes):
+    for c, folder in enumerate(classes):
+        name = "".join(letter for letter in " ".join(folder.split()) if letter.isprintable())  # a terminal obeys others
         step, curve = int(found["t_star"][c]), found["curve"][c]
         ranked = sorted(range(len(candidates)), key=lambda i: -curve[i] if curve[i] == curve[i] else 0.0)
         second = next((candidates[i] for i in ranked if candidates[i] != step), step)
@@ -189,7 +190,7 @@ def show_steps(classes: tuple[str, ...], levels: Any, found: Mapping[str, Any]) 
         peak = curve[candidates.index(step)]
         table.add_row(
             *(
-                escape(" ".join(name.split())),
+                escape(name),
                 str(found["samples"][c]),
                 str(step),
                 str(int(levels[step])),
@@ -221,15 +222,18 @@ def _plain(value: Any) -> Any:
     help="Pictures from each end and the middle; a small class gives fewer.",
 )
 @click.option("--out", type=click.Path(path_type=Path), default="explained.png", show_default=True)
+@click.option("--factory", metavar="MODULE:NAME", help="The model of the scores, where it is code of yours: it runs.")
 @seed_option
 @data_options
 @harness_options
-def explain(file: Path, examples: str | None, each: int, out: Path, score_seed: int, **given: Any) -> None:
+def explain(
+    file: Path, examples: str | None, each: int, out: Path, factory: str | None, score_seed: int, **given: Any
+) -> None:
     """Draw original, noised and rebuilt pictures with their scores.
 
     Without --examples: the lowest, middle and highest deviations of every class.
     """
-    from .explain import explained, found_only
+    from .explain import explained, found_only, refuse_code
     from .figures import writable
 
     writable(out)
@@ -241,6 +245,7 @@ def explain(file: Path, examples: str | None, each: int, out: Path, score_seed: 
 
     def opened_with(scorer: str) -> tuple[Call, Task]:
         call, task = called(scorer, score_seed, **given)
+        refuse_code(file, call.options["model"], factory)
         return call, found_only(task, way_out)
 
     sheet, told = explained(file, examples, each, out, opened_with)

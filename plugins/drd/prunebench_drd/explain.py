@@ -15,6 +15,7 @@ from prunebench import Call, Scores, UserError, load_scores, noise
 
 from .equations import q_sample
 from .figures import MOST, Row, save_sheet, short_names
+from .models import is_factory
 from .opening import opened
 from .reconstruct import reconstruct
 from .task import Task
@@ -70,6 +71,19 @@ def explained(
     mean = f", the mean of {draws} draws of which the first is shown" if draws > 1 else ""
     save_sheet(out, f"{call.dataset.name}: {title}\n(deviation over the reconstruction{mean})", columns, rows)
     return out, told
+
+
+def refuse_code(file: Path, model: Any, factory: str | None) -> None:
+    """A score file is data: the code that it names as its model runs only where the user names it too.
+
+    Raises:
+        UserError: ``model`` is a ``package.module:factory`` other than ``factory``.
+    """
+    if isinstance(model, str) and is_factory(model) and model != factory:
+        raise UserError(
+            f"{file} names Python code as its model, {model}, which would run: if it is yours, say so by "
+            f"--factory {model}"
+        )
 
 
 def found_only(task: Task, way_out: str) -> Task:
