@@ -242,8 +242,12 @@ def test_no_process_outlives_the_run(tmp_path, sent):
     """I6: whatever ends the driver ends its workers, and what they started."""
     script = tmp_path / "driver.py"
     script.write_text(DRIVER.format(paths=PATHS, work="hangs_with_a_child", folder=str(tmp_path)))
-    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, **heard) as driver:
+
+    def heard():  # whoever started the tests in the background, or with nohup, had them ignore these
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, preexec_fn=heard) as driver:
         files = [tmp_path / "0", tmp_path / "1"]
         _until(lambda: all(f.exists() and len(f.read_text().split()) == 2 for f in files), 60)
         pids = [int(pid) for f in files for pid in f.read_text().split()]
