@@ -1,7 +1,7 @@
 """P17, first half: a finished grid of 10,100 cells, run again.
 
-Every record is looked up by the identity that its cell has, read, and its hash checked; nothing is computed. The
-records are published by the benchmark itself, with made-up accuracies, under the identities that the run will ask for.
+Every record is looked up by the identity that its cell has, read, and its hash checked; nothing is computed (goal: two
+seconds). The plain form checks a card by writing its JSON anew. The records are published by the benchmark itself, with made-up accuracies, under the identities that the run will ask for.
 """
 
 import time
@@ -25,7 +25,6 @@ PLAN = Plan(
     device="cpu",
 )
 CELLS = 10_100  # random and class-balanced at 50 keep ratios, and the full data, of 100 seeds
-GOAL = 2.0  # seconds
 
 
 def publish(harness, plan) -> dict[str, float]:
@@ -58,6 +57,16 @@ def test_a_finished_grid_of_ten_thousand_cells_run_again(recorded, tmp_path, mon
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", lambda handle: None)  # this is about reading
         told = publish(open_harness(plan), plan)
+    seconds = run_again(plan, told)
+    with monkeypatch.context() as patched:
+        patched.setattr("prunebench.records._as_written", lambda *args: None)
+        plainly = run_again(plan, told)
+    figures = {"ours_seconds": seconds, "plain_seconds": plainly, "ratio": plainly / seconds, "goal": None}
+    recorded("P17 finished grid run again", size=f"{CELLS:,} cells", **figures)
+
+
+def run_again(plan, told) -> float:
+    """CPU seconds, best of three; every accuracy is that of its record."""
     seconds = []
     for _ in range(3):
         harness = open_harness(plan)
@@ -65,4 +74,4 @@ def test_a_finished_grid_of_ten_thousand_cells_run_again(recorded, tmp_path, mon
         found = {result.id: result.accuracy for result in run(plan, harness=harness)}
         seconds.append(time.process_time() - began)
         assert found == told and len(found) == CELLS
-    recorded("P17 finished grid run again", size=f"{CELLS:,} cells", ours_s=min(seconds), goal_s=GOAL)
+    return min(seconds)
