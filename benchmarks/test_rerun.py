@@ -1,7 +1,8 @@
 """P17, first half: a finished grid of 10,100 cells, run again.
 
 Every record is looked up by the identity that its cell has, read, and its hash checked; nothing is computed (goal: two
-seconds). The plain form checks a card by writing its JSON anew. The records are published by the benchmark itself, with made-up accuracies, under the identities that the run will ask for.
+seconds). The plain form checks a card by writing its JSON anew. The records are published by the benchmark itself,
+with made-up accuracies, under the identities that the run will ask for.
 """
 
 import time
@@ -38,6 +39,7 @@ def publish(harness, plan) -> dict[str, float]:
         identity = trial_identity(harness, trial, chosen)
         kept = Selection(np.arange(chosen.examples), None, cell.selector, cell.keep, cell.seed, 200, label_free=False)
         measured = {"accuracy": float(draw.random()), "class_accuracy": (), "train_loss": 0.1, "train_cost": Cost()}
+        measured |= {"examples": chosen.examples}
         result = asdict(result_of(harness, trial, kept, Cost(), 0, identity, measured))
         record = harness.store.put("trials", identity, plain(result), provenance=provenance)
         told[record.id] = measured["accuracy"]
