@@ -190,18 +190,21 @@ class Driver:
         try:
             return self.ray.get(ended.result)
         except errors.RayTaskError as failure:  # what comes before `perform`
-            return Outcome("raised", f"on the Ray node {ended.node.name}: {describe(failure.cause or failure)}")
+            return Outcome("raised", f"before it began on a Ray node: {describe(failure.cause or failure)}")
         except (errors.NodeDiedError, errors.LocalRayletDiedError, errors.TaskUnschedulableError):
             self.nodes.pop(ended.node.id, None)
             self.refused.add(ended.node.id)
-            return Outcome("died", f"the Ray node {ended.node.name} is gone")
+            self.said.append(f"the Ray node {ended.node.name} is gone")
+            return Outcome("died", "the Ray node that it was on is gone")
         except errors.RayError as failure:
             if (outcome := heard(self._said(ended.task))) is not None:
                 return outcome
             self.died_on[ended.task.key] = ended.node.id
             manner = "out of memory" if isinstance(failure, errors.OutOfMemoryError) else type(failure).__name__
-            said = f"; what it said is in {self._said(ended.task)}" if self._said(ended.task).exists() else ""
-            return Outcome("died", f"its process on the Ray node {ended.node.name} died ({manner}){said}")
+            self.said.append(f"{ended.task.name}: its process died on the Ray node {ended.node.name} ({manner})")
+            said = self._said(ended.task)
+            where = f"; what it said is in {LOGS}/{said.name} of the store" if said.exists() else ""
+            return Outcome("died", f"its process on the Ray node died ({manner}){where}")  # a record names no machine
 
     def kill(self, key: str) -> None:
         with suppress(self.ray.exceptions.RayError):
