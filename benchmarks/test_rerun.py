@@ -61,7 +61,7 @@ def test_a_finished_grid_of_ten_thousand_cells_run_again(recorded, tmp_path, mon
         told = publish(open_harness(plan), plan)
     seconds = run_again(plan, told)
     with monkeypatch.context() as patched:
-        patched.setattr("prunebench.records._as_written", lambda *args: None)
+        patched.setattr("prunebench.store.records._as_written", lambda *args: None)
         plainly = run_again(plan, told)
     figures = {"ours_seconds": seconds, "plain_seconds": plainly, "ratio": plainly / seconds, "goal": None}
     recorded("P17 finished grid run again", size=f"{CELLS:,} cells", **figures)

@@ -26,9 +26,9 @@ from torch import Tensor
 
 from . import __version__
 from .errors import CellError, MethodError, VerifyError
-from .publishing import fsync, write
 from .recorder import Recorder
 from .store import canonical, file_sha256
+from .store.publishing import fsync, write
 
 SHARE = 50
 FORMAT = 1  # changes whenever what a part keeps means something else

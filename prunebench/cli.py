@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from . import __version__
+from .commands import Commands
 from .configuration import config_option
 from .errors import PrunebenchError, UserError, VerifyError
 from .options import (
@@ -32,39 +33,6 @@ from .options import (
     train_options,
 )
 from .terminal import OneLine, clean, inert_streams
-
-
-class Commands(click.Group):
-    """Our commands and those that plugins add; a plugin's is loaded when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(_plugin_commands())]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        own = super().get_command(ctx, cmd_name)
-        if own is not None or cmd_name not in _plugin_commands():
-            return own
-        return _plugin_commands()[cmd_name].function()
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        from .spec import near
-
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise UserError(f"there is no command {args[0]!r}{near(args[0], self.list_commands(ctx))}: see --help")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        plugins = _plugin_commands()
-        rows = [(n, c.get_short_help_str(70)) for n in super().list_commands(ctx) if (c := self.commands.get(n))]
-        rows += [(name, plugins[name].record.help) for name in sorted(plugins)]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-def _plugin_commands() -> dict[str, Any]:
-    from .registry import installed
-
-    return {entry.record.name: entry for entry in installed().entries["command"].values()}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -16,11 +16,11 @@ from .arrays import read_npy, read_npz, write_npy, write_npz
 from .errors import StoreError, UserError
 from .harness import plain_numbers
 from .json_files import read_object
-from .publishing import FULL, replace
 from .score_tables import read_table
 from .scoring import read_scores
 from .selecting import read_selection
 from .store import canonical, read_record
+from .store.publishing import FULL, replace
 from .types import Cost, Hard, Scores, Selection
 
 CARD = 1  # version of the card

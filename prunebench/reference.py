@@ -14,9 +14,9 @@ from .errors import UserError
 from .harness import Harness, hash_array
 from .metering import Charge, nobody_pays
 from .methods import Method
-from .publishing import second_name
 from .seeds import seed_for
 from .store import Record, identify
+from .store.publishing import second_name
 from .watching import STANDARD, Watched
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from .evidence import Evidence
 from .harness import Harness, plain_numbers
 from .methods import Method
 from .option_files import named_files
-from .records import Record, identify, reading
 from .reference import refuse_epochs_beyond
+from .store.records import Record, identify, reading
 from .types import Cost, Scored, Scores
 
 

@@ -15,9 +15,9 @@ from .evidence import Evidence
 from .harness import Harness, plain_numbers
 from .methods import Method
 from .option_files import named_files
-from .records import Record, identify, reading
 from .registry import Registry
 from .scoring import ask
+from .store.records import Record, identify, reading
 from .trials import Selected
 from .types import Cost, Scores, Selection
 

@@ -22,9 +22,6 @@ LAYERS = [
         "spec",
         "methods",
         "registry",
-        "publishing",
-        "sweeping",
-        "records",
         "store",
         "option_files",
     ),
@@ -78,6 +75,7 @@ LAYERS = [
         "caches",
         "options",
         "configuration",
+        "commands",
         "cli",
     ),
 ]

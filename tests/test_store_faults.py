@@ -9,10 +9,10 @@ import pytest
 from publisher import content, do, publish, work
 from sittings import begin, check
 
-from prunebench import StoreError, VerifyError, publishing
+from prunebench import StoreError, VerifyError
 from prunebench import store as store_module
-from prunebench.records import FORMAT, read_record
-from prunebench.store import Store
+from prunebench.store import Store, publishing
+from prunebench.store.records import FORMAT, read_record
 
 # ---- F5: damage
 
@@ -175,7 +175,7 @@ def test_a_record_of_another_format_is_refused_and_kept(shm, monkeypatch):
     root = shm / "store"
     (item,) = work(1)[:1]
     with monkeypatch.context() as patched:
-        patched.setattr("prunebench.records.FORMAT", FORMAT + 1)
+        patched.setattr("prunebench.store.records.FORMAT", FORMAT + 1)
         _, record = do(Store(root), *item)
     whole = content(root)
     with pytest.raises(StoreError, match=rf"is of format {FORMAT + 1}, .* reads format {FORMAT}: .*another --store"):

@@ -14,9 +14,9 @@ import pytest
 from publisher import content, publish, work
 from sittings import begin, check
 
-from prunebench.publishing import HOST, prefix
-from prunebench.records import canonical, sealed
 from prunebench.store import Store, identify
+from prunebench.store.publishing import HOST, prefix
+from prunebench.store.records import canonical, sealed
 
 # ---- F1: kill -9
 

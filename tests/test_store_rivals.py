@@ -15,10 +15,9 @@ import pytest
 from publisher import content, publish, work
 from sittings import begin
 
-from prunebench import publishing
 from prunebench import store as store_module
-from prunebench.publishing import HOST, prefix
-from prunebench.store import Store, identify
+from prunebench.store import Store, identify, publishing
+from prunebench.store.publishing import HOST, prefix
 
 # ---- F8: rivals
 

@@ -24,8 +24,8 @@ from filelock import FileLock
 from numpy.lib import format as npy
 
 from ..errors import StoreError, UserError
-from ..publishing import fsync, prefix, publish, write
 from ..store import canonical
+from ..store.publishing import fsync, prefix, publish, write
 from .cache import BLOCK_BYTES, FORMAT, Cached, card_hash, name_of, read_card
 from .files import FileImages
 

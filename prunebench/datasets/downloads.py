@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..publishing import fsync, prefix
 from ..store import file_sha256
+from ..store.publishing import fsync, prefix
 
 SCHEME = "https"
 SECONDS = 60.0  # without a byte

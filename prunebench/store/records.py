@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays as _arrays
-from .errors import VerifyError
-from .json_files import DECODER, LIMIT, parsed, refuse_deep
+from .. import arrays as _arrays
+from ..errors import VerifyError
+from ..json_files import DECODER, LIMIT, parsed, refuse_deep
 
 FORMAT = 1
 _PARTS = ("identity", "result", "files", "provenance")

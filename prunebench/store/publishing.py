@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .errors import StoreError
+from ..errors import StoreError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, for whatever reason
 UNLINKABLE = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)

@@ -23,23 +23,18 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from . import arrays as _arrays
+from .. import arrays as _arrays
+from ..errors import StoreError, VerifyError
+from . import failures as failure_notes
 from . import publishing
-from .errors import StoreError, VerifyError
-from .json_files import read_object
-from .portable import anonymous, with_tilde
 from .publishing import FULL, fsync, fsync_tree, no_room, prefix, publish, write
-from .records import Record, UnreadableError, canonical, file_sha256, identify, read_record, sealed
+from .records import Record, UnreadableError, file_sha256, identify, read_record, sealed
 from .sweeping import sweep
 
 RECORDS = ("evidence", "scores", "selections", "trials", "models")
 KINDS = (*RECORDS, "failures")  # notes of failures are no records
 PATIENCE = 60.0  # seconds of waiting for another process before a word is said of it
 _ID = re.compile("[0-9a-f]{64}")
-_NOTED: dict[str, tuple[type, ...]] = {  # what a note of a failure may say, and as what
-    **dict.fromkeys(("error", "kind", "selector", "model", "dataset", "fingerprint", "train_budget"), (str,)),
-    **{"scorer": (str, type(None)), "keep": (int, float), "seed": (int,), "provenance": (dict,), "notes": (list,)},
-}
 log = logging.getLogger("prunebench.store")
 
 
@@ -237,8 +232,7 @@ class Store:
         """Say why a cell has no number; replaced by the next failure, removed when the cell stands."""
         path = self._card("failures", id)
         with self._explained(path):
-            told = {k: with_tilde(v) if k in ("scorer", "selector") else anonymous(v) for k, v in failure.items()}
-            publishing.replace(path, canonical(told).encode(errors="replace"))
+            publishing.replace(path, failure_notes.content(failure))
 
     def forget_failure(self, id: str) -> None:
         with self._explained(self._card("failures", id)):
@@ -250,20 +244,7 @@ class Store:
 
     def failures(self) -> list[dict[str, Any]]:
         """What `note_failure` noted and nothing has mended since."""
-        found = []
-        for path in sorted((self.root / "failures").glob("*.json")):
-            try:
-                note = read_object(path)
-            except FileNotFoundError:
-                continue  # mended by another process this moment
-            except (ValueError, OSError):
-                log.warning("left out: %s is torn", path)
-                continue
-            if all(isinstance(note[name], kinds) for name, kinds in _NOTED.items() if name in note):
-                found.append({**note, "id": path.stem})
-            else:
-                log.warning("left out: %s is no note of a failure", path)
-        return found
+        return failure_notes.read_notes(self.root / "failures")
 
     # -- the small print ----------------------------------------------------------------------------------------------
 
