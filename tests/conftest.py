@@ -29,9 +29,12 @@ def shm(tmp_path):
     if not os.access("/dev/shm", os.W_OK):
         yield tmp_path
         return
+    from sittings import leave_none
+
     folder = Path(tempfile.mkdtemp(prefix="prunebench-", dir="/dev/shm"))
     folder.chmod(0o755)
     yield folder
+    leave_none()
     shutil.rmtree(folder)
 
 

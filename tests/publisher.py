@@ -20,8 +20,8 @@ from unittest.mock import patch
 import numpy as np
 from safetensors.numpy import save
 
-from prunebench import store as store_module
 from prunebench.store import Record, Store, identify
+from prunebench.store import directory as store_module
 
 EACH = 3  # records of each kind
 CLOCK = SimpleNamespace(perf_counter=lambda: 0.0)  # of the one time that a record tells: stores compare byte for byte

@@ -71,13 +71,25 @@ class Sitting:
         return [line for line in self.lines if line.startswith(("error", "Traceback"))]
 
 
+BEGUN: list[Sitting] = []
+
+
+def leave_none() -> None:
+    """End every sitting that a test which failed has left, paused ones too."""
+    while BEGUN:
+        sitting = BEGUN.pop()
+        if sitting.status is None:
+            sitting.kill()
+
+
 def begin(root: Path, seed: int = 0, prepare: Callable[[], Any] = lambda: None, **more: Any) -> Sitting:
     """A driver; ``prepare`` is called in its process first. An error of ours is a line ``error CODE TEXT``."""
     theirs, ours = os.pipe()
     pid = os.fork()
     if pid:
         os.close(ours)
-        return Sitting(pid, theirs)
+        BEGUN.append(Sitting(pid, theirs))
+        return BEGUN[-1]
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def say(line: str) -> None:

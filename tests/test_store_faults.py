@@ -10,8 +10,8 @@ from publisher import content, do, publish, work
 from sittings import begin, check
 
 from prunebench import StoreError, VerifyError
-from prunebench import store as store_module
 from prunebench.store import Store, publishing
+from prunebench.store import directory as store_module
 from prunebench.store.records import FORMAT, read_record
 
 # ---- F5: damage

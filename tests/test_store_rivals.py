@@ -15,8 +15,8 @@ import pytest
 from publisher import content, publish, work
 from sittings import begin
 
-from prunebench import store as store_module
 from prunebench.store import Store, identify, publishing
+from prunebench.store import directory as store_module
 from prunebench.store.publishing import HOST, prefix
 
 # ---- F8: rivals
