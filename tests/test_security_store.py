@@ -18,7 +18,7 @@ from prunebench.portable import anonymous, expanded, with_tilde
 from prunebench.registry import collect
 from prunebench.store import Store, canonical, identify, read_record
 
-IDENTITY = {"method": {"text": "prunebench/random()"}, "keep": 0.1, "seed": 0}
+IDENTITY = {"data": "f", "method": {"text": "prunebench/random()"}, "keep": 0.1, "seed": 0}
 COST = {"seconds": 1.0, "alone_seconds": 1.0, "forward": 0, "backward": 0, "evaluations": 0, "peak_bytes": 0}
 
 
@@ -153,13 +153,15 @@ def test_the_card_of_one_score_file_beside_the_numbers_of_another(tmp_path):
 RUN = """
 import sys
 import prunebench_baselines.uniform as method
-from prunebench.cli import main
-home, *args = sys.argv[1:]
+import prunebench as pb
+home, data, noise, store = sys.argv[1:]
 def failing(labels, budget, generator, *, quota="proportional"):
     import os
     raise OSError(f"{home}/pictures/a/b.png: no; {os.getcwd()}/x; key {os.environ['MY_API_KEY']} on " + os.uname()[1])
 method.balanced = failing
-main(args)
+told = {"dataset": f"folder:{data}", "label_noise": f"file:{noise}", "store": store, "image_size": 8, "threads": 1}
+short = {"keep": (0.5,), "steps": 2, "seeds": 1, "reference_epochs": 1}
+assert len(list(pb.run(pb.Plan(scorers=("aum",), selectors=("hardest",), **told, **short)))) == 3
 """
 
 
@@ -177,13 +179,10 @@ def test_no_record_tells_of_the_machine_or_its_secrets(tmp_path):
     noise = work / "wrong-labels.csv"
     lines = [f"train/{label}/{i}.png,{label}\n" for label in ("cat", "dog") for i in range(6)]
     noise.write_text("path,label\n" + "".join(lines))
-    args = ["run", "--scorer", "aum", "--selector", "hardest", "--dataset", f"folder:{data}"]
-    args += ["--keep", "0.5", "--steps", "2", "--seeds", "1", "--reference-epochs", "1", "--threads", "1", "--jobs"]
-    args += ["1", "--image-size", "8", "--store", str(work / "runs"), "--label-noise", f"file:{noise}"]
     env = os.environ | secrets | {"HOME": str(home)}
-    command = [sys.executable, "-c", RUN, str(home), *args]
+    command = [sys.executable, "-c", RUN, str(home), str(data), str(noise), str(work / "runs")]
     run = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True)
-    assert run.returncode == 3, run.stderr
+    assert run.returncode == 0, run.stderr
     written = [path for path in (work / "runs").rglob("*") if path.is_file()]
     assert {path.parent.name for path in written} >= {"evidence", "scores", "selections", "trials", "failures"}
     private = [str(tmp_path), "ann-of-the-lab", "private-pictures/", *secrets.values()]
@@ -203,6 +202,7 @@ def _picture(grey):
 
 
 def test_a_path_in_the_home_folder_is_written_with_a_tilde_and_given_whole(tmp_path, monkeypatch):
+    from prunebench.account import Account
     from prunebench.calling import call
     from prunebench.option_files import named_files
 
@@ -213,7 +213,8 @@ def test_a_path_in_the_home_folder_is_written_with_a_tilde_and_given_whole(tmp_p
     method = collect().method("scorer", f"zcore(encoder={str(model)!r})")
     assert "encoder='~/mydit'" in method.text and str(tmp_path) not in str(method.identity)
     entry = SimpleNamespace(function=lambda: lambda *, encoder, **others: encoder)
-    assert call(SimpleNamespace(entry=entry, inputs=(), options=method.options), None)[0] == str(model)
+    evidence = SimpleNamespace(account=Account("a method"))
+    assert call(SimpleNamespace(entry=entry, inputs=(), options=method.options), evidence)[0] == str(model)
     assert named_files(method).keys() == {"encoder"}
     assert collect().method("scorer", "zcore(encoder='~/mydit')").text == method.text
 
