@@ -13,11 +13,14 @@ import numpy as np
 import torch
 
 from .arrays import as_numpy
-from .errors import MethodError, PrunebenchError
+from .blocks import ShardDone
+from .errors import MethodError, PrunebenchError, kind_and_text
 from .evidence import Evidence
+from .harness import plain_numbers
 from .methods import Method
 from .portable import expanded
 from .seeds import global_rng
+from .surroundings import as_it_was
 from .types import Chosen
 
 
@@ -32,7 +35,7 @@ def call(method: Method, evidence: Evidence) -> tuple[Any, float]:
     if "inner" in method.inputs:
         given["inner"] = lambda indices, budget: _inner(method, evidence, indices, budget)
     before = {name: _checksum(value) for name, value in given.items()}
-    with global_rng():
+    with global_rng(), as_it_was() as altered:
         state = _rng_state()
         with evidence.account.metered():
             found = _guarded(method, given)
@@ -40,6 +43,8 @@ def call(method: Method, evidence: Evidence) -> tuple[Any, float]:
     changed = [name for name, value in given.items() if _checksum(value) != before[name]]
     if changed:
         raise MethodError(f"{_who(method)} changed its input {changed[0]}: copy it first (its number was thrown away)")
+    if altered:
+        raise MethodError(f"{_who(method)} changed {altered[0]} of the process: put back what you change")
     if drew:
         raise MethodError(f"{_who(method)} drew from a global random generator: name `generator` and draw from that")
     return found, time.perf_counter() - started
@@ -51,8 +56,10 @@ def _guarded(method: Method, given: Mapping[str, Any]) -> Any:
         return function(**given, **expanded(method.options))
     except PrunebenchError:
         raise
-    except (Exception, SystemExit) as failure:
-        told = f"exited ({failure.code})" if isinstance(failure, SystemExit) else f"{type(failure).__name__}: {failure}"
+    except (ShardDone, KeyboardInterrupt):
+        raise
+    except BaseException as failure:
+        told = f"exited ({failure.code})" if isinstance(failure, SystemExit) else kind_and_text(failure)
         error = MethodError(f"{_who(method)} failed: {told}")
         error.add_note("".join(traceback.format_exception(failure)))
         raise error from failure
@@ -125,6 +132,18 @@ def checked_indices(found: Any, n: int, budget: int, method: Method) -> np.ndarr
     return indices.astype(np.int64)
 
 
+def checked_details(details: Mapping[str, Any], method: Method) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """As `plain_numbers`.
+
+    Raises:
+        MethodError: something that is neither number, text nor array.
+    """
+    try:
+        return plain_numbers(details)
+    except (TypeError, ValueError) as wrong:
+        raise MethodError(f"{_who(method)} told {wrong}") from None
+
+
 def checked_weights(weights: Any, budget: int, selector: Method) -> np.ndarray | None:
     """(k,) float64, finite and not negative, or None.
 
@@ -135,7 +154,7 @@ def checked_weights(weights: Any, budget: int, selector: Method) -> np.ndarray |
         return None
     found = as_numpy(weights).astype(np.float64)
     if found.shape != (budget,) or not np.isfinite(found).all() or (found < 0).any() or not found.sum() > 0:
-        raise MethodError(f"{selector.label} returned weights that are not {budget} finite numbers >= 0 with a sum > 0")
+        raise MethodError(f"{_who(selector)} returned weights that are not {budget} finite numbers >= 0 with a sum > 0")
     return found
 
 

@@ -55,6 +55,8 @@ def options_of(command: click.Command, path: Path) -> dict[str, Any]:
     known = {name: param for name, param in known.items() if name not in ("config", "help")}
     found: dict[str, Any] = {}
     for name, value in _table(path).items():
+        if isinstance(value, dict):
+            raise UserError(f"{path}: [{name}] is a section: write the options without one, name = value")
         param = known.get(name)
         if param is None or param.name is None:
             hint = near(name, known) or f" (its options: {', '.join(sorted(known))})"

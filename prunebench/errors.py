@@ -38,3 +38,12 @@ class StoreError(PrunebenchError):
     """The store cannot be read or written: the run itself cannot go on."""
 
     exit_code = 1
+
+
+def kind_and_text(failure: BaseException) -> str:
+    """Of an error that is none of ours: its kind, and its message where it has one that can be told."""
+    try:
+        text = str(failure).strip()
+    except Exception:  # a stranger's
+        text = ""
+    return f"{type(failure).__name__}: {text}" if text else type(failure).__name__

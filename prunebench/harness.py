@@ -227,5 +227,7 @@ def plain_numbers(details: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
         elif isinstance(value, (np.ndarray, list, tuple)) and np.asarray(value).dtype.kind in "biufU":
             found[name] = np.asarray(value)
         else:
-            raise TypeError(f"detail {name!r} is a {type(value).__name__}: numbers, text and arrays can be saved")
+            raise TypeError(
+                f"detail {name!r}, which is of type {type(value).__name__}: numbers, text and arrays can be saved"
+            )
     return numbers, found

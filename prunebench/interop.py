@@ -14,11 +14,11 @@ from . import registry as plugins
 from .account import Account
 from .arrays import as_labels, as_numpy
 from .budgets import budget_for
-from .calling import call, call_selector, checked_values
+from .calling import call, call_selector, checked_details, checked_values
 from .datasets.given import dataset_of
 from .errors import UserError
 from .evidence import Evidence
-from .harness import Harness, plain_numbers, silent, temporary_store
+from .harness import Harness, silent, temporary_store
 from .methods import FUNCTIONS, VALUES, Method
 from .scoring import score as score_in
 from .seeds import example_seeds, held_out, key_order
@@ -70,7 +70,7 @@ def _score_given(method: Method, given: dict[str, Any], seed: int, keys: Sequenc
     started = time.perf_counter()
     found, _ = call(method, Evidence(method, account, seed, seed, given=rest, values=values))
     scored = found if isinstance(found, Scored) else Scored(found)
-    numbers, arrays = plain_numbers(scored.details)
+    numbers, arrays = checked_details(scored.details, method)
     return Scores(
         values=checked_values(scored.values, n, method),
         hard=method.entry.record.hard,
@@ -145,7 +145,7 @@ def select(
     weights = None if chosen.weights is None else np.asarray(chosen.weights)
     indices = order[chosen.indices]
     ascending = np.argsort(indices)
-    numbers, arrays = plain_numbers(chosen.details)
+    numbers, arrays = checked_details(chosen.details, method)
     return Selection(
         indices=indices[ascending],
         scorer=None if method.entry.record.ranks == "none" else scores.scorer,

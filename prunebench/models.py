@@ -230,6 +230,8 @@ def _refusal(name: str, pretrained: bool | str, error: Exception) -> UserError:
     reason = (
         f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
     )
+    if type(error).__name__ == "UnpicklingError":  # torch's own words invite to run what is in the file
+        reason = "it is neither safetensors nor a file of plain tensors"
     if isinstance(pretrained, str):
         return UserError(f"the weights file {pretrained} does not fit {name} ({reason}); give a file made for it")
     if pretrained:

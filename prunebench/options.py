@@ -94,7 +94,7 @@ train_options = options(
         help="Steps as on the full data, in proportion to the subset, or what scoring and selecting leave of the "
         "seconds that full training takes.",
     ),
-    click.option("--steps", type=int, help="Optimiser steps at full data [default: the recipe's]."),
+    click.option("--steps", type=int, help="Optimiser steps, with --budget steps [default: the recipe's]."),
     click.option("--epochs", type=int, help="Epochs over the subset, with --budget epochs."),
     click.option(
         "--pretrained",

@@ -63,6 +63,13 @@ class Plan:
     no_plugin: tuple[str, ...] = ()
     progress: Progress = field(default=silent, compare=False)
 
+    def __post_init__(self) -> None:
+        for name in ("scorers", "selectors", "methods", "keep", "models"):
+            given = getattr(self, name)
+            if isinstance(given, (str, int, float)):
+                raise UserError(f"{name} of a plan are several: write {name}=({given!r},)")
+            object.__setattr__(self, name, tuple(dict.fromkeys(given)))  # each once
+
     def scorers_named(self) -> list[str]:
         """Every scorer that a cell of this plan needs, once."""
         return list(dict.fromkeys(scorer for scorer, _ in pairs(self) if scorer))
@@ -160,9 +167,11 @@ def refuse_conflicts(plan: Plan) -> None:
     if plan.track not in TRACKS:
         raise UserError(f"--track must be {' or '.join(TRACKS)}, got {plan.track!r}")
     if plan.steps is not None and plan.budget != "steps":
-        raise UserError("--steps needs --budget steps")
+        raise UserError(f"--steps needs --budget steps: leave it out, or --budget {plan.budget}")
     if plan.epochs is not None and plan.budget != "epochs":
-        raise UserError("--epochs needs --budget epochs")
+        raise UserError(f"--epochs needs --budget epochs: leave it out, or --budget {plan.budget}")
+    if plan.shard is not None and not 0 <= plan.shard[0] < plan.shard[1]:
+        raise UserError(f"--shard i/n counts from 0 to n - 1, got {plan.shard[0]}/{plan.shard[1]}")
     for keep in plan.keep:
         if not 0 < keep <= 1:
             raise UserError(f"--keep must lie in (0, 1], got {keep:g}")

@@ -38,12 +38,12 @@ def run_and_report(
     """Run, print the leaderboard, say where the records lie; the number of failed cells."""
     from .leaderboard import board
 
+    joined = executor == "ray" and ray_address != "local"  # a cluster knows how much it can do
+    how = Workers(executor, jobs or (0 if joined else default_jobs(plan)), timeout, ray_address)
     harness = open_harness(plan)
     wanted = cells(plan, harness)
     describe_plan(plan, harness, wanted)
     started, results = time.monotonic(), []
-    joined = executor == "ray" and ray_address != "local"  # a cluster knows how much it can do
-    how = Workers(executor, jobs or (0 if joined else default_jobs(plan)), timeout, ray_address)
     for result in run(plan, how, harness=harness):
         results.append(result)
         say(line(result, len(results), len(wanted), time.monotonic() - started))
@@ -51,6 +51,8 @@ def run_and_report(
     failures = [f for f in harness.store.failures() if f["id"] in mine]
     print_board(board(results, failures, labels=label, track=plan.track), "json" if as_json else "table", None)
     say_failures(failures)
+    if plan.shard is not None:
+        say(f"this is one share; all that the store holds: prunebench leaderboard {plan.store}")
     if not as_json:
         say_where(harness, results)
     return len(failures)
@@ -69,6 +71,9 @@ def describe_plan(plan: Plan, harness: Harness, wanted: Sequence[Cell]) -> None:
         f"{data.name}: {len(data.train)} training and {len(data.test)} test pictures of {data.image_size} px, "
         f"{len(data.classes)} classes"
     )
+    if plan.shard is not None:
+        i, n = plan.shard
+        say(f"share {i} of 0..{n - 1}: {len(wanted)} of {len(cells(replace(plan, shard=None), harness))} trainings")
     say(f"{len(wanted)} trainings; records in {plan.store}/ (a repeated or interrupted run goes on from them)")
 
 
@@ -243,13 +248,13 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
     given = load_selection(subset)
     harness = open_harness(plan)
     selection = _fitted(given, harness, subset)
-    results, failures = [], 0
+    results, failures, started = [], 0, time.monotonic()
     for model in plan.models:
         for seed in range(plan.seeds):
             trial = plan.trial(model, seed)
             try:
                 results.append(_as_cell(lambda: run_trial(harness, trial, selection, None, 0)))  # noqa: B023
-                say(line(results[-1], len(results), len(plan.models) * plan.seeds, 0.0))
+                say(line(results[-1], len(results), len(plan.models) * plan.seeds, time.monotonic() - started))
             except CellError as failure:
                 failures += 1
                 cell = Cell(None, "subset", selection.keep, model, seed)

@@ -27,7 +27,8 @@ UNKNOWN = 16  # how many jobs a cluster of unknown size is taken to do side by s
 class Workers:
     """Where the work of a run is done; the records do not depend on it.
 
-    ``here``: in this process, one piece after the other. ``local``: in worker processes of this machine. ``ray``: on
+    ``here``: in this process, one piece after the other. ``local``: in worker processes of this machine; a script that
+    asks for these keeps what it runs under ``if __name__ == "__main__":``, as they import it. ``ray``: on
     the Ray cluster at an address, or on one that is started here (``local``).
 
     Raises:
@@ -43,6 +44,12 @@ class Workers:
         if self.executor not in EXECUTORS:
             raise UserError(
                 f"the executor must be {', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]}, got {self.executor!r}"
+            )
+        if self.jobs < 0 or (self.jobs == 0 and self.executor != "ray"):
+            raise UserError(f"the executor's jobs must be at least 1, got {self.jobs}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise UserError(
+                f"the timeout must be more than 0 seconds, got {self.timeout:g}; the executor has none else"
             )
         if self.executor == "here" and (self.jobs > 1 or self.timeout is not None):
             raise UserError("jobs and a timeout need worker processes: take the executor 'local' or 'ray'")
@@ -105,9 +112,9 @@ def _computed(harness: Harness, plan: Plan, missing: Sequence[Cell], workers: Wo
         if outcome.kind == "storage":
             raise StoreError(outcome.told)
         if not outcome.done and cell is not None:
-            note_failure(harness, plan, cell, outcome)
+            note_failure(harness, plan, cell, outcome, tell=not plan.fail_fast)
             if plan.fail_fast:
-                raise CellError(outcome.told)
+                raise CellError(f"{cell.name}: {outcome.told}")
         if outcome.done and cell is not None:
             assert outcome.record is not None
             record = harness.store.by_id(*outcome.record)
@@ -116,9 +123,10 @@ def _computed(harness: Harness, plan: Plan, missing: Sequence[Cell], workers: Wo
             yield read_trial(record)
 
 
-def note_failure(harness: Harness, plan: Plan, cell: Cell, outcome: Outcome) -> None:
-    """Say in the store and in the log why a cell has no number."""
-    log.error("failed: %s: %s", cell.name, outcome.told)
+def note_failure(harness: Harness, plan: Plan, cell: Cell, outcome: Outcome, tell: bool = True) -> None:
+    """Say in the store, and in the log, why a cell has no number."""
+    if tell:
+        log.error("failed: %s: %s", cell.name, outcome.told)
     noted: dict[str, Any] = {
         "error": outcome.told,
         "kind": outcome.kind,

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from .account import Account, refuse_labels
-from .calling import call, checked_values
+from .calling import call, checked_details, checked_values
 from .errors import UserError
 from .evidence import Evidence
-from .harness import Harness, plain_numbers
+from .harness import Harness
 from .methods import Method
 from .option_files import named_files
 from .reference import refuse_epochs_beyond
@@ -71,7 +71,7 @@ def _publish(
     seconds: float,
 ) -> Scores:
     record = method.entry.record
-    numbers, arrays = plain_numbers(details)
+    numbers, arrays = checked_details(details, method)
     label_free = not account.reached
     identity = _identity(harness, method, score_seed, label_free)
     result = {

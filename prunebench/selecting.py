@@ -9,10 +9,10 @@ import numpy as np
 
 from .account import Account, refuse_labels
 from .budgets import budget_for
-from .calling import call_selector
+from .calling import call_selector, checked_details
 from .errors import UserError
 from .evidence import Evidence
-from .harness import Harness, plain_numbers
+from .harness import Harness
 from .methods import Method
 from .option_files import named_files
 from .registry import Registry
@@ -113,7 +113,7 @@ def _compute(
     weights = chosen.weights
     indices = harness.order[chosen.indices]
     ascending = np.argsort(indices)
-    numbers, arrays = plain_numbers(chosen.details)
+    numbers, arrays = checked_details(chosen.details, selector)
     saved = {
         "indices": indices[ascending],
         "keys": np.array([harness.dataset.train.keys[i] for i in indices[ascending]]),

@@ -45,8 +45,9 @@ def test_a_file_says_what_the_command_line_says(call):
     assert code == 0, err
     args = ["--scorer", "aum", "--selector", "hardest", "--selector", "per_class(random)", "--keep", "0.3,0.5"]
     args += ["--dataset", "planted(train=60,test=20)", "--steps", "2", "--seeds", "1", "--reference-epochs", "1"]
-    assert call("run", *args, "--threads", "1", "--dry-run", "--json")[1] == out
-    assert {row["keep"] for row in json.loads(out)} == {0.3, 0.5, 1.0}
+    found = json.loads(out)["cells"]
+    assert json.loads(call("run", *args, "--threads", "1", "--dry-run", "--json")[1])["cells"] == found
+    assert {row["keep"] for row in found} == {0.3, 0.5, 1.0}
 
 
 def test_the_command_line_wins_over_the_file(call):
@@ -174,3 +175,8 @@ def test_the_documented_file_is_one(tmp_path):
     (tmp_path / "c.toml").write_text("\n".join(line.strip() for line in example.splitlines()))
     taken = options_of(run, tmp_path / "c.toml")
     assert taken["keep"] == "0.1,0.3" and taken["scorers"] == ["drd", "el2n(epoch=5)"] and taken["fail_fast"] is True
+
+
+def test_a_section_is_told_to_be_one(call):
+    code, _, err = call("run", "--config", "c.toml", config="[run]\nkeep = 0.2\n")
+    assert code == 2 and "[run] is a section: write the options without one" in err

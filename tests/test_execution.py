@@ -1,5 +1,6 @@
 """The engine: order, attempts, deadlines and deaths, on work that loads no torch."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -179,6 +180,17 @@ def test_in_this_process_a_plugin_that_leaves_does_not_leave(tmp_path):
     assert found == {"leaves": "raised", "raises": "raised"}
 
 
+def test_an_interrupt_of_this_process_is_not_the_tasks(monkeypatch):
+    import pieces
+
+    def interrupted(setting):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pieces, "nothing", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(supervise([task("nothing")], Inline({})))
+
+
 def test_an_unexpected_failure_says_where_it_was_and_no_folder(tmp_path):
     ((_, outcome),) = supervise([task("raises")], local(tmp_path, 1))
     assert any("pieces.py" in note and "in raises" in note for note in outcome.notes)
@@ -264,3 +276,29 @@ def _until(true, seconds):
     while not true():
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.0, 3.5])
+def test_an_interrupt_while_the_server_imports_is_no_traceback(tmp_path, seconds):
+    """F11: as a terminal does it, the whole process group is interrupted."""
+    command = [
+        sys.executable,
+        "-c",
+        "from prunebench.cli import main; main()",
+        "run",
+        "--seeds",
+        "1",
+        "--steps",
+        "20000",
+    ]
+    command += ["--dataset", "planted(train=60,test=20)", "--keep", "0.5", "--jobs", "1", "--threads", "1"]
+    command += ["--selector", "random", "--store", str(tmp_path / "s")]
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler), "start_new_session": True}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **heard) as run:
+        first = run.stderr.readline()  # the data set is loaded
+        time.sleep(seconds)
+        os.killpg(run.pid, signal.SIGINT)
+        told = first + run.stderr.read()
+        run.wait(timeout=20)
+    assert run.returncode == 130 and "Traceback" not in told, told
+    assert "run the same command again" in told

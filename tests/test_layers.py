@@ -38,6 +38,7 @@ LAYERS = [
         "equal_cost",
         "judging",
         "account",
+        "surroundings",
         "blocks",
         "neighbours",
         "encoders",

@@ -118,8 +118,18 @@ def test_scores_that_fail_cost_their_cells_and_no_others(tmp_path, workers):
         list(pb.run(replace(plan, fail_fast=True), workers))
 
 
+def test_what_a_plan_lists_is_a_list_and_counts_once(tmp_path):
+    for name, wrong in (("keep", 0.2), ("scorers", "aum"), ("selectors", "hardest"), ("models", "resnet18")):
+        with pytest.raises(UserError, match=rf"{name} of a plan are several: write {name}="):
+            replace(PLAN, **{name: wrong})
+    plan = replace(PLAN, keep=[0.5, 0.5], models=("resnet18", "resnet18"), store=str(tmp_path))
+    assert plan == replace(PLAN, store=str(tmp_path)) and len(cells(plan, open_harness(plan))) == 8
+
+
 def test_workers_are_asked_for_what_they_can_do():
-    for wrong in ({"executor": "slurm"}, {"jobs": 2}, {"timeout": 5.0}):
+    local = {"executor": "local"}
+    wrongs = ({"executor": "slurm"}, {"jobs": 2}, {"timeout": 5.0}, {"jobs": 0}, {**local, "jobs": -1})
+    for wrong in (*wrongs, {**local, "timeout": 0.0}, {**local, "timeout": -1.0}):
         with pytest.raises(UserError, match="executor"):
             Workers(**wrong)
 
@@ -153,6 +163,8 @@ def test_every_method_sees_the_same_seeds(tmp_path):
      ({"scorers": ("forgeting",)}, "did you mean 'forgetting'"), ({"dataset": "digit"}, "digits"),
      ({"scorers": ("el2n(epoch=5)",)}, r"epoch 5.* 1 epochs"), ({"scorers": ("dual",)}, r"30 epochs.* 1 epochs"),
      ({"dataset": "imagewoof"}, "data"),
+     ({"shard": (2, 2)}, "from 0 to n - 1"), ({"shard": (-1, 2)}, "from 0 to n - 1"),
+     ({"steps": 3, "budget": "cost"}, "leave it out"),
      ({"methods": ("bsw",)}, "bws"), ({"dataset": "planted(train=0)"}, "train")],
 )  # fmt: skip
 def test_what_the_user_must_change_is_said_before_any_cell_starts(tmp_path, change, told):

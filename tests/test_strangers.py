@@ -57,13 +57,17 @@ SCORERS = {
     "exits": ("died", "score exits (stranger 1.0): its process died (exit code 0), 2 times"),
     "crashes": ("died", "SIGSEGV"),
     "hangs": ("timeout", "score hangs (stranger 1.0) took longer than the 20 s"),
-    "leaks": ("raised", "MemoryError"),
+    "leaks": ("raised", "leaks (stranger 1.0) failed: MemoryError"),
     "gives_nan": ("raised", "nan to example 7: every score must be finite"),
     "gives_inf": ("raised", "every score must be finite"),
     "one_short": ("raised", "shape (59,), expected (60,)"),
     "of_objects": ("raised", "object"),
     "writes_labels": ("raised", "labels"),
     "draws_globally": ("raised", "global"),
+    "moves_away": ("raised", "moves_away (stranger 1.0) changed the working directory of the process"),
+    "tells_objects": ("raised", "tells_objects (stranger 1.0) told detail 'o', which is of type object"),
+    "says_nothing": ("raised", "says_nothing (stranger 1.0) failed: Unsaid"),
+    "leaves_as_generator": ("raised", "leaves_as_generator (stranger 1.0) failed: GeneratorExit"),
 }
 SELECTORS = {
     "twice_the_same": "distinct",

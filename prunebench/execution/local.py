@@ -15,11 +15,12 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ..terminal import InertStream
-from .tasks import Outcome, Task, perform
+from .tasks import Outcome, Task, perform_alone
 
 PRELOAD = ("prunebench.execution.steps", "prunebench.training")
 GRACE = 2.0  # seconds that a worker without a task has to go by itself
@@ -38,6 +39,7 @@ class Local:
         self.setting, self.jobs, self.devices = setting, jobs, devices
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload([__name__, *preload])
+        _start_server()
         self.workers: list[Worker] = []
 
     def slots(self) -> int:
@@ -92,6 +94,18 @@ class Local:
                 worker.process.join(GRACE)
         for worker in list(self.workers):
             self._dismiss(worker)
+
+
+def _start_server() -> None:
+    """The server imports for seconds, and an interrupt at the terminal is for the run's own process alone."""
+    if threading.current_thread() is not threading.main_thread():
+        forkserver.ensure_running()
+        return
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which it inherits
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 @dataclass(eq=False)
@@ -154,7 +168,7 @@ def work(setting: Any, pipe: Connection, device: str | None = None) -> None:
             task = pipe.recv()
         except (EOFError, OSError):
             os._exit(0)
-        pipe.send(perform(setting, task))
+        pipe.send(perform_alone(setting, task))
 
 
 def _end_with_parent() -> None:

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from ..errors import PrunebenchError, UserError
 from .ray_access import AGAIN, HERE, answers, endpoint
 from .ray_nodes import ANSWER, Needs, Node, environment, node_of, refuse_unfit
-from .tasks import Outcome, Task, describe, perform
+from .tasks import Outcome, Task, describe, perform_alone
 
 LOOK = 2.0  # seconds between two looks at the cluster
 GONE = 8.0  # seconds without an answer after which its head counts as gone; after 60, Ray ends this process
@@ -293,7 +293,7 @@ def perform_there(setting: bytes, task: Task, folder: str, said: str) -> Outcome
     """
     os.chdir(folder)
     with _saying(Path(said)):
-        outcome = perform(ForkingPickler.loads(setting), task)
+        outcome = perform_alone(ForkingPickler.loads(setting), task)
     if not outcome.done:
         new = Path(f"{word_of(Path(said))}.{os.getpid()}")
         new.write_text(json.dumps({"kind": outcome.kind, "told": outcome.told, "notes": outcome.notes}), "utf-8")

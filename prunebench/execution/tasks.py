@@ -9,7 +9,7 @@ from pathlib import PurePath
 from traceback import extract_tb
 from typing import Any, Literal, Protocol
 
-from ..errors import PrunebenchError, StoreError
+from ..errors import PrunebenchError, StoreError, kind_and_text
 
 Record = tuple[str, str]  # (kind, id) of a record in the store
 
@@ -69,21 +69,29 @@ class Backend(Protocol):
         """End everything at once; nothing is left behind."""
 
 
+def perform_alone(setting: Any, task: Task) -> Outcome:
+    """`perform` in a worker, where nothing can come from outside: whatever a task does, it ends in an outcome."""
+    try:
+        return perform(setting, task)
+    except BaseException as failure:
+        return Outcome("raised", describe(failure), tuple(_places(failure)))
+
+
 def perform(setting: Any, task: Task) -> Outcome:
-    """The same code in every backend, inside the worker: whatever a task does, it ends in an outcome."""
+    """The same code in every backend; an interrupt of this process is the caller's, not the task's."""
     try:
         module, _, function = task.work.partition(":")
         record = getattr(importlib.import_module(module), function)(setting, **task.args)
     except StoreError as failure:
         return Outcome("storage", str(failure))
-    except BaseException as failure:  # SystemExit too: a plugin that leaves must not look like one that is done
+    except (Exception, SystemExit, GeneratorExit) as failure:  # who leaves must not look like one that is done
         return Outcome("raised", describe(failure), (*getattr(failure, "__notes__", ()), *_places(failure)))
     return Outcome("done", record=record)
 
 
 def describe(failure: BaseException) -> str:
     """One line: the sentence of our own errors, kind and message of others."""
-    told = str(failure) if isinstance(failure, PrunebenchError) else f"{type(failure).__name__}: {failure}"
+    told = str(failure) if isinstance(failure, PrunebenchError) else kind_and_text(failure)
     return " ".join(told.split())[:2000]
 
 

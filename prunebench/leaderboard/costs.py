@@ -23,9 +23,10 @@ _NOISE = 1e-9  # relative: a quotient that is whole but for rounding is not take
 def reuses(selecting: float, full: float | None, subset: float, train_budget: str) -> float | None:
     """Trainings after which ``selecting`` seconds have paid for themselves: whole, at least 0, or infinity for never.
 
-    None where no full-data training tells what they are compared with.
+    None where no full-data training tells what they are compared with, and at equal cost, where a training is shorter
+    by what the selection took.
     """
-    if full is None:
+    if full is None or train_budget == "cost":
         return None
     saved = full - subset
     if train_budget == "steps" or saved <= 0:

@@ -4,7 +4,8 @@ from prunebench import Scorer, Selector, hookimpl
 
 SCORERS = (
     *("blockwise", "raises", "leaves", "exits", "crashes", "hangs", "leaks"),
-    *("gives_nan", "gives_inf", "one_short", "of_objects", "writes_labels", "draws_globally", "constant"),
+    *("gives_nan", "gives_inf", "one_short", "of_objects", "writes_labels", "draws_globally", "moves_away", "constant"),
+    *("tells_objects", "says_nothing", "leaves_as_generator"),
 )
 SELECTORS = ("twice_the_same", "one_too_many", "out_of_range", "of_floats")
 

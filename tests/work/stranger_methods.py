@@ -8,6 +8,8 @@ import time
 import numpy as np
 import torch
 
+from prunebench import Scored
+
 
 def blockwise(images, blocks):
     """The mean of every picture, in blocks of eight."""
@@ -66,6 +68,29 @@ def writes_labels(labels):
 def draws_globally(images):
     torch.manual_seed(1)
     return torch.arange(len(images)).double()
+
+
+def moves_away(images):
+    os.chdir("/")
+    torch.set_default_dtype(torch.float64)
+    return torch.arange(len(images)).double()
+
+
+def tells_objects(images):
+    return Scored(torch.arange(len(images)).double(), {"o": object()})
+
+
+class Unsaid(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def says_nothing(images):
+    raise Unsaid
+
+
+def leaves_as_generator(images):
+    raise GeneratorExit
 
 
 def constant(images):
