@@ -57,7 +57,7 @@ def trained(folder: Path | None, *names: str) -> tuple[Trained, dict[str, torch.
         recorder=recorder,
     )
     files = recorder.close() if recorder else {}
-    return found, {name: torch.from_numpy(np.load(path))[None] for name, path in files.items()}
+    return found, {name: torch.from_numpy(np.load(path, allow_pickle=False))[None] for name, path in files.items()}
 
 
 def test_recording_presentations(against, tmp_path):

@@ -73,11 +73,16 @@ class OneLine(logging.Formatter):
         return clean(super().format(record))
 
 
+def inert_stream(stream: Any) -> Any:
+    """The stream as an `InertStream`; None, which a closed one is, as it is."""
+    return stream if stream is None or isinstance(stream, InertStream) else InertStream(stream)
+
+
 @contextmanager
 def inert_streams() -> Iterator[None]:
-    """Standard output and standard error are `InertStream`s for as long as this lasts."""
+    """Standard output and standard error, where there are any, are `InertStream`s for as long as this lasts."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (s if isinstance(s, InertStream) else InertStream(s) for s in before)
+    sys.stdout, sys.stderr = map(inert_stream, before)
     try:
         yield
     finally:

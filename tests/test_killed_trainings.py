@@ -206,7 +206,9 @@ def test_two_processes_do_not_train_the_same_trial(tmp_path):
 def test_what_no_training_needs_is_swept_when_the_store_is_opened(tmp_path):
     store = Store(tmp_path)
     record = store.put("trials", {"a": 1}, {})
-    stands, begun, kept, held = (store.made(tmp_path / "trials" / f".training-{id}") for id in (record.id, *"bcd"))
+    stands, begun, kept, held = (tmp_path / "trials" / f".training-{id}" for id in (record.id, *"bcd"))
+    for folder in (stands, begun, kept, held):
+        folder.mkdir()
     for folder in (stands, kept):
         (folder / "at-000000001").mkdir()
     with store.lock("d"):

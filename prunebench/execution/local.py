@@ -19,7 +19,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ..terminal import InertStream
+from ..terminal import inert_stream
 from .tasks import Outcome, Task, perform_alone
 
 PRELOAD = ("prunebench.execution.steps", "prunebench.training")
@@ -159,8 +159,9 @@ def work(setting: Any, pipe: Connection, device: str | None = None) -> None:
     os.setsid()  # the run's process hears interrupts, and ends this group
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.dup2(2, 1)  # what a plugin prints is no part of the run's own output
-    sys.stdout = sys.stderr = InertStream(sys.stderr)
+    with suppress(OSError):  # nobody may be there to read it
+        os.dup2(2, 1)  # what a plugin prints is no part of the run's own output
+    sys.stdout = sys.stderr = inert_stream(sys.stderr)
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     while True:
