@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from .datasets.cache import VARIABLE, cache_folder
-from .datasets.cache_making import damaged, make
+from .datasets.cache_making import damaged, make, tell_left
 from .datasets.files import FileImages, UnreadableFiles
 from .datasets.loading import load
 from .display import progress_display
@@ -46,6 +46,7 @@ def cache(dataset: str, data_root: str, image_size: int | None, out: Path | None
         if as_json:
             click.echo(json.dumps({"unreadable": unreadable}, indent=1))
         raise UnreadableFiles(unreadable)
+    tell_left(folder)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     elif folder.resolve() != cache_folder(data_root).resolve():

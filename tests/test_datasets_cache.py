@@ -416,8 +416,10 @@ def test_what_was_begun_for_data_that_changed_is_named_and_in_the_end_removed(pa
             os.utime(path, (10**9, 10**9))
     with FileLock(folder / f".{held}.lock"):
         made(FileImages(paths, S), folder)
+        cache_making.tell_left(folder)
     kept = {f".making-{name}.{end}" for name in (young, held) for end in ("npy", "blocks")}
     assert {path.name for path in folder.glob(".making-*")} == kept | {".making-of-somebody-else.npy"}
+    assert caplog.text.count("begun and not finished") == 1
     assert re.search(rf"holds 0\.0 MB begun and not finished: .*\(\.making-{young}\.npy\)", caplog.text)
 
 
@@ -515,7 +517,7 @@ def test_datasets_still_lists(capsys):
     assert "fashion-mnist" in call("datasets") and json.loads(call("datasets", "--json"))["datasets"]
 
 
-def test_cache_and_verify_from_the_shell(data_root, tmp_path):
+def test_cache_and_verify_from_the_shell(data_root, tmp_path, caplog):
     where = ("folder:set", "--data-root", data_root, "--image-size", S)
     with pytest.raises(UserError, match="holds no cache of these pictures at 8 px"):
         call("datasets", "verify", *where)
@@ -538,6 +540,10 @@ def test_cache_and_verify_from_the_shell(data_root, tmp_path):
         **{"path": str(path), "blocks": 3, "damaged": 0},
     }
     assert "PRUNEBENCH_CACHE=" in call("datasets", "cache", *where, "--out", tmp_path / "other")
+    assert "not finished" not in caplog.text
+    (tmp_path / "other" / f".making-{'d' * 32}-14x8.npy").write_bytes(bytes(40_000))
+    call("datasets", "cache", *where, "--out", tmp_path / "other")
+    assert caplog.text.count("begun and not finished") == 1
 
 
 @pytest.mark.parametrize(

@@ -59,13 +59,13 @@ def make(images: FileImages, size: int, folder: Path, about: Mapping[str, Any], 
     name = name_of(images, size)
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder, name)
+        sweep(folder, name)
         with FileLock(folder / f".{name}.lock"):
             return _Making(images, size, folder, name, progress).made(about)
 
 
-def _sweep(folder: Path, own: str) -> None:
-    """Remove what other makings left and nobody has touched for a week; say how much the younger ones hold."""
+def sweep(folder: Path, own: str = "") -> dict[str, int]:
+    """Remove what makings other than ``own`` left and nobody has touched for a week; bytes of the younger, by name."""
     left: dict[str, int] = {}
     found = (re.fullmatch(rf"\.making-({NAME})\.(?:npy|blocks)", path.name) for path in folder.glob(".making-*"))
     for name in sorted({match[1] for match in found if match} - {own}):
@@ -78,6 +78,12 @@ def _sweep(folder: Path, own: str) -> None:
                     remove(path)
             else:
                 left[name] = sum(path.stat().st_blocks * 512 for path in paths)
+    return left
+
+
+def tell_left(folder: Path) -> None:
+    """Say in the log how much was begun in ``folder`` and is neither finished nor worked at."""
+    left = sweep(folder)
     if left:
         log.warning(
             "%s holds %.1f MB begun and not finished: the same command as then goes on with it; where the data have "
