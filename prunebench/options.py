@@ -60,7 +60,12 @@ def options(*decorators: Fn) -> Fn:
 
 
 data_options = options(
-    click.option("--dataset", default="digits", show_default=True, help="Name, or NAME(train=N), or folder:DIR."),
+    click.option(
+        "--dataset",
+        default="digits",
+        show_default=True,
+        help="Name, NAME(train=N), folder:DIR, or folder(path='DIR', train=N).",
+    ),
     click.option("--data-root", default="data", show_default=True, help="Where data sets lie."),
     click.option("--image-size", type=int, help="Side of the pictures in px [default: the data set's]."),
     click.option("--download", is_flag=True, help="Fetch a published set that is missing, over https, checked."),

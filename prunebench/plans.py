@@ -175,7 +175,7 @@ def refuse_conflicts(plan: Plan) -> None:
     for keep in plan.keep:
         if not 0 < keep <= 1:
             raise UserError(f"--keep must lie in (0, 1], got {keep:g}")
-    counts = ("seeds", "score_seeds", "threads", "steps", "epochs", "reference_epochs", "image_size")
+    counts = ("seeds", "score_seeds", "threads", "steps", "epochs", "reference_epochs")
     for name in counts:
         value = getattr(plan, name)
         if value is not None and value < 1:

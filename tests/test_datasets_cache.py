@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import multiprocessing
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -367,6 +369,60 @@ def test_every_file_that_cannot_be_read_is_named_at_once(paths, tmp_path):
     assert find(tmp_path / "cache", FileImages(paths, S), S) is None
 
 
+def test_empty_and_missing_files_are_told_all_at_once(paths, tmp_path):
+    for i in (2, 3, 17):
+        paths[i].write_bytes(b"")
+    with pytest.raises(files.UnreadableFiles, match=r"^3 pictures cannot .*002\.png.*003\.png.*017\.png") as told:
+        FileImages(paths, S).digest()
+    assert copy.copy(told.value).told == told.value.told, "workers hand it over as it is"
+    with pytest.raises(UserError, match=r"^3 pictures cannot .*002\.png.*003\.png.*017\.png"):
+        files.native_size([str(path) for path in paths])
+    for i in (4, 9):
+        paths[i].unlink()
+    with pytest.raises(UserError, match=r"^2 pictures cannot .*004\.png is not there any more.*009\.png"):
+        FileImages(paths, S).digest()
+
+
+@pytest.mark.parametrize("size", [("--image-size", S), ()])
+def test_json_lists_every_file_that_cannot_be_read(data_root, size):
+    bad = [data_root / "set" / "train" / c / f"{i:03}.png" for c in "ab" for i in range(1, 7)]
+    bad += [data_root / "set" / "val" / c / f"{i:03}.png" for c in "ab" for i in range(7)] if size else []
+    for path in bad:
+        path.write_bytes(b"no picture")
+    result = CliRunner().invoke(
+        cli, [str(a) for a in ("datasets", "cache", "folder:set", "--data-root", data_root, *size, "--json")]
+    )
+    told = json.loads(result.stdout)["unreadable"]
+    assert isinstance(result.exception, UserError) and len(told) == len(bad)
+    assert all(sentence.startswith(f"{path} cannot be read as") for path, sentence in zip(bad, told, strict=True))
+    assert str(result.exception).startswith(f"{len(bad)} pictures cannot be decoded: ")
+    assert str(result.exception).endswith("; and 6 more") is bool(size)
+
+
+def test_one_file_is_told_in_the_singular(paths, tmp_path):
+    paths[2].write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"^1 picture cannot be decoded: .*002\.png"):
+        made(FileImages(paths, S), tmp_path / "cache")
+
+
+def test_what_was_begun_for_data_that_changed_is_named_and_in_the_end_removed(paths, tmp_path, caplog):
+    folder, (old, young, held) = tmp_path, (f"{c * 32}-23x8" for c in "abc")
+    for name in (old, young, held):
+        (folder / f".making-{name}.npy").write_bytes(bytes(40_000))
+        (folder / f".making-{name}.blocks").write_text("")
+    (folder / ".making-of-somebody-else.npy").write_bytes(b"")
+    for path in folder.glob(".making-*"):
+        if young not in path.name:
+            os.utime(path, (10**9, 10**9))
+    with FileLock(folder / f".{held}.lock"):
+        made(FileImages(paths, S), folder)
+        cache_making.tell_left(folder)
+    kept = {f".making-{name}.{end}" for name in (young, held) for end in ("npy", "blocks")}
+    assert {path.name for path in folder.glob(".making-*")} == kept | {".making-of-somebody-else.npy"}
+    assert caplog.text.count("begun and not finished") == 1
+    assert re.search(rf"holds 0\.0 MB begun and not finished: .*\(\.making-{young}\.npy\)", caplog.text)
+
+
 # ---- places
 
 
@@ -416,6 +472,32 @@ def test_the_variable_comes_before_the_data_root(paths, tmp_path, monkeypatch, c
     assert "which is no folder" in caplog.text
 
 
+def test_a_folder_that_is_not_there_is_told_once_and_not_where_it_is_made(data_root, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("PRUNEBENCH_CACHE", str(tmp_path / "elsewhere"))
+    text = f"folder(path='{data_root / 'set'}')"
+    load(installed(), text, data_root, image_size=S)
+    assert caplog.text.count("which is no folder") == 1
+    caplog.clear()
+    call("datasets", "cache", text, "--data-root", data_root, "--image-size", S)
+    assert not caplog.text and (tmp_path / "elsewhere").is_dir()
+
+
+def test_a_read_only_file_system_is_told_as_one(paths, tmp_path, monkeypatch):
+    """`os.access` and lock files tell of a lack of permission there."""
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "cache"))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(UserError, match=r"cannot write .*cache \(Permission denied\)"):
+        made(FileImages(paths, S), tmp_path / "cache")
+    state = list(os.statvfs(tmp_path))
+    state[8] |= os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(state))
+    with pytest.raises(UserError, match=r"cannot write .*cache \(Read-only file system\)"):
+        made(FileImages(paths, S), tmp_path / "cache")
+
+
 # ---- the commands
 
 
@@ -435,7 +517,7 @@ def test_datasets_still_lists(capsys):
     assert "fashion-mnist" in call("datasets") and json.loads(call("datasets", "--json"))["datasets"]
 
 
-def test_cache_and_verify_from_the_shell(data_root, tmp_path):
+def test_cache_and_verify_from_the_shell(data_root, tmp_path, caplog):
     where = ("folder:set", "--data-root", data_root, "--image-size", S)
     with pytest.raises(UserError, match="holds no cache of these pictures at 8 px"):
         call("datasets", "verify", *where)
@@ -451,8 +533,17 @@ def test_cache_and_verify_from_the_shell(data_root, tmp_path):
     with pytest.raises(VerifyError, match="not sound"):
         call("datasets", "verify", *where)
     assert "1 of 3 blocks decoded" in call("datasets", "cache", *where)
-    assert json.loads(call("datasets", "verify", *where, "--json")) == {"problems": []}
+    found = json.loads(call("datasets", "verify", *where, "--json"))
+    assert found["problems"] == [] and [row["split"] for row in found["checked"]] == ["train", "test"]
+    assert found["checked"][0] == {
+        **{"split": "train", "pictures": 14, "size": S, "bytes": path.stat().st_size},
+        **{"path": str(path), "blocks": 3, "damaged": 0},
+    }
     assert "PRUNEBENCH_CACHE=" in call("datasets", "cache", *where, "--out", tmp_path / "other")
+    assert "not finished" not in caplog.text
+    (tmp_path / "other" / f".making-{'d' * 32}-14x8.npy").write_bytes(bytes(40_000))
+    call("datasets", "cache", *where, "--out", tmp_path / "other")
+    assert caplog.text.count("begun and not finished") == 1
 
 
 @pytest.mark.parametrize(
@@ -460,8 +551,10 @@ def test_cache_and_verify_from_the_shell(data_root, tmp_path):
     [
         (("digits",), "lie in memory"),
         (("nothing",), "no dataset 'nothing'"),
-        (("folder:set", "--image-size", 0), "at least 1"),
+        (("folder:set", "--image-size", 0), "at least 2 px, got 0"),
+        (("folder:set", "--image-size", 1), "--image-size must be at least 2 px, got 1"),
         (("folder:missing",), "does not exist"),
+        (("folder:set(train=9,test=6)",), r"does not exist; .*: folder\(path='set', train=9, test=6\)$"),
     ],
 )
 @pytest.mark.parametrize("command", ["cache", "verify"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +127,8 @@ def truncated(tmp_path):
     for form, options in (("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {})):
         data = encoded(noise, form, **options)
         refused(tmp_path, "half.jpg", data[: len(data) // 2], "truncated")
+    assert data.endswith(b"IEND\xaeB`\x82")
+    assert torch.equal(told(tmp_path, "endless.png", data[:-12]), told(tmp_path, "whole.png", data))
 
 
 def empty_file(tmp_path):
@@ -153,7 +157,7 @@ def bytes_after_the_end(tmp_path):
 def bomb(tmp_path):
     data = encoded(Image.new("1", (20_000, 20_000)), "PNG")
     assert len(data) < 100_000
-    refused(tmp_path, "bomb.png", data, "400000000 pixels")
+    refused(tmp_path, "bomb.png", data, "400000000 pixels are more than the 89478485 allowed")
     data = encoded(Image.new("1", (9_500, 9_500)), "PNG")
     with pytest.warns(Image.DecompressionBombWarning):  # Pillow itself would go on
         refused(tmp_path, "smaller.png", data, "9500 x 9500 pixels are more than the 89478485 allowed")
@@ -251,6 +255,22 @@ def test_a_reduced_jpeg_looks_like_the_whole_one(tmp_path, monkeypatch):
     whole = told(tmp_path, "gradient.jpg", data)
     assert not torch.equal(reduced, whole)
     assert 10 * np.log10(255**2 / float((reduced.double() - whole.double()).square().mean())) > 40
+
+
+def test_pillow_warns_of_nothing_that_has_a_rule_here(tmp_path):
+    broken = encoded(scene(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff broken", quality=95)
+    (tmp_path / "0.jpg").write_bytes(broken)
+    (tmp_path / "1.png").write_bytes(encoded(Image.new("1", (9_500, 9_500)), "PNG"))
+    code = (
+        "from pathlib import Path\n"
+        "from prunebench.datasets.pictures import decode\n"
+        "print(decode(Path('0.jpg').read_bytes()).shape)\n"
+        "try: decode(Path('1.png').read_bytes())\n"
+        "except ValueError as refused: print(refused)\n"
+    )
+    told = subprocess.run([sys.executable, "-W", "default", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert told.stdout.splitlines() == ["(16, 24, 3)", "9500 x 9500 pixels are more than the 89478485 allowed"]
+    assert "PIL" not in told.stderr and "Warning" not in told.stderr
 
 
 # from the shell

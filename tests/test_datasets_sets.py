@@ -379,6 +379,9 @@ def test_half_a_data_set_is_told_in_one_sentence(tmp_path: Path) -> None:
     zipped(tmp_path / "imagewoof2-64_train.zip", class_tree(WOOF, 1))
     with pytest.raises(UserError, match=r"half of imagewoof is missing: there is .*_train\.zip, but no val split"):
         imagewoof(tmp_path)
+    on_disk(tmp_path / "mine", {"train/a/0.png": png(8, 8)})
+    with pytest.raises(UserError, match=r"^half of the data set is missing: there is .*mine/train, but no val split"):
+        folder(path=str(tmp_path / "mine"))
     zipped(tmp_path / "imagewoof2-64_val.zip", class_tree(WOOF[:9], 1))
     with pytest.raises(UserError, match=f"has 10 classes and .* has 9: '{WOOF[9]}' is in only one"):
         imagewoof(tmp_path)

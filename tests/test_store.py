@@ -72,6 +72,27 @@ def test_what_is_damaged_is_never_used(store, part, fault, where):
     assert Store(store.root).verify() == (1, [])
 
 
+@pytest.mark.parametrize("part", ["card", "arrays"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_directory_in_the_place_of_a_record_is_damage(store, part, inside):
+    """No reason to stop for good: it is set aside, with what it holds."""
+    record = store.put("scores", IDENTITY, {"y": 1}, arrays={"values": np.arange(50.0)})
+    path = record.path if part == "card" else record.file("arrays.npz")
+    path.unlink()
+    path.mkdir()
+    if inside:
+        (path / "notes.txt").write_text("mine")
+    fresh = Store(store.root)
+    (problem,) = fresh.verify()[1]
+    assert problem.startswith(f"{path} is a directory, not a ")
+    assert fresh.get("scores", IDENTITY) is None
+    again = fresh.put("scores", IDENTITY, {"y": 1}, arrays={"values": np.arange(50.0)})
+    assert np.array_equal(again.arrays["values"], np.arange(50.0))
+    assert Store(store.root).verify() == (1, [])
+    aside = [found for found in store.root.glob("scores/*.damaged-*") if found.is_dir()]
+    assert len(aside) == 1 and [found.name for found in aside[0].iterdir()] == (["notes.txt"] if inside else [])
+
+
 def test_a_card_under_another_name_is_refused(store):
     record = store.put("trials", IDENTITY, {"accuracy": 0.5})
     other = record.path.with_name("0" * 64 + ".json")

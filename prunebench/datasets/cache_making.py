@@ -2,7 +2,8 @@
 
 Work goes on in ``.making-NAME.npy``, with a line in ``.making-NAME.blocks`` for every block that is written: its number
 and its SHA-256. After a kill, blocks that hash to their line are kept and the others decoded. A standing cache is
-mended in the same way, its card in place of the lines: blocks that do not hash to it are decoded again.
+mended in the same way, its card in place of the lines: blocks that do not hash to it are decoded again. What was begun
+for data that have changed since has a name that never comes back: left alone for a week, it is removed.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.lib import format as npy
 
 from ..errors import StoreError, UserError
 from ..store import canonical
-from ..store.publishing import fsync, prefix, publish, write
+from ..store.publishing import fsync, prefix, publish, refusal, remove, write
+from ..store.sweeping import ABANDONED, ages
 from .cache import BLOCK_BYTES, FORMAT, Cached, card_hash, name_of, read_card
-from .files import FileImages
+from .files import FileImages, UnreadableFiles
 
-NAMED = 20  # files that cannot be read, in one sentence
+NAME = r"[0-9a-f]{32}-\d+x\d+"  # see `name_of`
 Progress = Callable[..., Iterable[Any]]  # (iterable, total, text) -> iterable
 log = logging.getLogger("prunebench.cache")
 
@@ -50,15 +52,44 @@ def make(images: FileImages, size: int, folder: Path, about: Mapping[str, Any], 
     One process makes it, others wait for it. ``about`` is kept in the card and plays no other part.
 
     Raises:
-        UserError: files that cannot be read, all of them named (up to 20), or a place that cannot be written or has
-            no room.
+        UnreadableFiles: files that cannot be read, all of them.
+        UserError: a place that cannot be written or has no room.
         StoreError: the place has become full.
     """
     name = name_of(images, size)
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder, name)
         with FileLock(folder / f".{name}.lock"):
             return _Making(images, size, folder, name, progress).made(about)
+
+
+def sweep(folder: Path, own: str = "") -> dict[str, int]:
+    """Remove what makings other than ``own`` left and nobody has touched for a week; bytes of the younger, by name."""
+    left: dict[str, int] = {}
+    found = (re.fullmatch(rf"\.making-({NAME})\.(?:npy|blocks)", path.name) for path in folder.glob(".making-*"))
+    for name in sorted({match[1] for match in found if match} - {own}):
+        with suppress(Timeout, OSError), FileLock(folder / f".{name}.lock", timeout=0):
+            paths = [
+                path for path in (folder / f".making-{name}.npy", folder / f".making-{name}.blocks") if path.exists()
+            ]
+            if all(age > ABANDONED for _, age in ages(folder, paths)):
+                for path in paths:
+                    remove(path)
+            else:
+                left[name] = sum(path.stat().st_blocks * 512 for path in paths)
+    return left
+
+
+def tell_left(folder: Path) -> None:
+    """Say in the log how much was begun in ``folder`` and is neither finished nor worked at."""
+    left = sweep(folder)
+    if left:
+        log.warning(
+            "%s holds %.1f MB begun and not finished: the same command as then goes on with it; where the data have "
+            "changed since, it is of no use, and is removed when it is a week old (%s)",
+            *(folder, sum(left.values()) / 1e6, ", ".join(f".making-{name}.npy" for name in left)),
+        )
 
 
 class _Making:
@@ -150,8 +181,7 @@ class _Making:
                 hashes.append(told)
             os.fsync(stream.fileno())
         if unreadable:
-            more = f"; and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
-            raise UserError(f"{len(unreadable)} pictures cannot be decoded: {'; '.join(unreadable[:NAMED])}{more}")
+            raise UnreadableFiles(unreadable)
         return hashes
 
     def _content(self, rows: np.ndarray, unreadable: list[str]) -> bytes:
@@ -201,8 +231,8 @@ def versions() -> dict[str, str]:
     return {"pillow": PIL.__version__, "jpeg": str(features.version("jpg")), "torch": torch.__version__}
 
 
-def damaged(images: FileImages, size: int, folder: Path) -> tuple[Path, list[range]]:
-    """(the file, the pictures of every block that is torn or altered) of the cache of ``images`` at ``size``.
+def damaged(images: FileImages, size: int, folder: Path) -> tuple[Cached, list[range]]:
+    """(the cache, the pictures of every block that is torn or altered) of ``images`` at ``size``.
 
     Raises:
         UserError: there is none.
@@ -215,7 +245,7 @@ def damaged(images: FileImages, size: int, folder: Path) -> tuple[Path, list[ran
     bad = [cached.rows(b) for b in range(len(cached.hashes)) if not cached.sound(b)]
     if not cached.current(images, size):
         raise ValueError(f"{cached.path} was made by another decoder ({cached.card.get('versions')})")
-    return cached.path, bad
+    return cached, bad
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -237,6 +267,6 @@ def _explained(folder: Path) -> Iterator[None]:
                 "the same command, or give another --out"
             ) from failure
         raise UserError(
-            f"cannot write {failure.filename or folder} ({failure.strerror}): give another place with --out DIR, and "
-            "PRUNEBENCH_CACHE=DIR to the commands that are to use it"
+            f"cannot write {failure.filename or folder} ({refusal(failure, folder)}): give another place with "
+            "--out DIR, and PRUNEBENCH_CACHE=DIR to the commands that are to use it"
         ) from failure

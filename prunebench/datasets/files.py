@@ -33,8 +33,22 @@ Source = str | Member  # a path, or a member of a zip archive
 T = TypeVar("T")
 
 READ_THROUGH = 2 * 2**30  # bytes of all files together
+NAMED = 20  # files that cannot be read, in one sentence
 SAMPLED = 32  # pictures whose headers decide the default size
 FALLBACK_SIZE, LARGEST_DEFAULT = 224, 256
+
+
+class UnreadableFiles(UserError):
+    """``told``: one sentence for each file that cannot be read, of which the message names the first 20."""
+
+    def __init__(self, told: Sequence[str]) -> None:
+        self.told = tuple(told)
+        more = f"; and {len(told) - NAMED} more" if len(told) > NAMED else ""
+        pictures = "1 picture" if len(told) == 1 else f"{len(told)} pictures"
+        super().__init__(f"{pictures} cannot be decoded: {'; '.join(told[:NAMED])}{more}")
+
+    def __reduce__(self) -> tuple[type[UnreadableFiles], tuple[tuple[str, ...]]]:  # the message is made from all
+        return UnreadableFiles, (self.told,)
 
 
 class FileImages(Images):
@@ -45,7 +59,8 @@ class FileImages(Images):
 
     Raises:
         ValueError: size or workers below 1.
-        UserError: from `pixels` and `digest`, naming the file that is missing, truncated, too large or no picture.
+        UserError: from `pixels`, naming the file that is missing, truncated, too large or no picture.
+        UnreadableFiles: from `digest`, of all files that are missing, too large or empty.
     """
 
     def __init__(
@@ -127,7 +142,7 @@ class FileImages(Images):
             sizes = self._sizes()
             digest = hashlib.sha256(sizes.tobytes())
             if sizes.sum() <= READ_THROUGH:
-                digest.update(np.array(each(_checksum, self.sources, self.workers), dtype="<u4").tobytes())
+                digest.update(np.array(_of_all(_checksum, self.sources, self.workers), dtype="<u4").tobytes())
             self._digest = digest.hexdigest()
         return self._digest
 
@@ -138,11 +153,11 @@ class FileImages(Images):
         sizes = self._sizes()
         digest = hashlib.sha256(self.digest().encode())
         if sizes.sum() > READ_THROUGH:
-            digest.update(np.array(each(_stamp, self.sources, self.workers), dtype="<i8").tobytes())
+            digest.update(np.array(_of_all(_stamp, self.sources, self.workers), dtype="<i8").tobytes())
         return digest.hexdigest()
 
     def _sizes(self) -> np.ndarray:
-        return np.array(each(_bytes, self.sources, self.workers), dtype="<i8")
+        return np.array(_of_all(_bytes, self.sources, self.workers), dtype="<i8")
 
 
 def native_size(sources: Sequence[Source]) -> int:
@@ -151,10 +166,14 @@ def native_size(sources: Sequence[Source]) -> int:
     Decided from the headers of up to 32 files spread evenly over ``sources``, so it is the same on every machine.
 
     Raises:
-        UserError: one of these files cannot be read as a picture.
+        UnreadableFiles: some of these files have no header of a picture; all of ``sources`` that have none are told.
     """
     spread = np.unique(np.linspace(0, len(sources) - 1, min(SAMPLED, len(sources))).astype(np.int64))
-    sides = {min(_explained(lambda s: dimensions(read(s)), sources[i])) for i in spread}
+    try:
+        sides = {min(_dimensions(sources[i])) for i in spread}
+    except UserError:
+        _of_all(_dimensions, sources, default_workers())
+        raise
     side = sides.pop() if len(sides) == 1 else FALLBACK_SIZE
     return side if side <= LARGEST_DEFAULT else FALLBACK_SIZE
 
@@ -165,6 +184,30 @@ def read(source: Source) -> bytes:
     if size > MAX_BYTES:
         raise ValueError(f"{size} bytes are more than the {MAX_BYTES} allowed")
     return source.read() if isinstance(source, Member) else Path(source).read_bytes()
+
+
+def _of_all(step: Callable[[Source], T], sources: Sequence[Source], workers: int) -> list[T]:
+    """[step(source) for source in sources]; files that cannot be read are told all at once."""
+
+    def tried(source: Source) -> T | UserError:
+        try:
+            return step(source)
+        except UserError as failure:
+            return failure
+
+    done, results, told = each(tried, sources, workers), list[T](), list[str]()
+    for result in done:
+        if isinstance(result, UserError):
+            told.append(str(result))
+        else:
+            results.append(result)
+    if told:
+        raise UnreadableFiles(told)
+    return results
+
+
+def _dimensions(source: Source) -> tuple[int, int]:
+    return _explained(lambda source: dimensions(_content(source)), source)
 
 
 def _bytes(source: Source) -> int:
@@ -178,18 +221,19 @@ def _stamp(source: Source) -> int:
 
 
 def _checksum(source: Source) -> int:
-    def crc(source: Source) -> int:
-        content = read(source)
-        if not content:
-            raise ValueError("the file is empty")
-        return zlib.crc32(content)
+    return _explained(lambda source: zlib.crc32(_content(source)), source)
 
-    return _explained(crc, source)
+
+def _content(source: Source) -> bytes:
+    content = read(source)
+    if not content:
+        raise ValueError("the file is empty")
+    return content
 
 
 def _square(source: Source, size: int) -> np.ndarray:  # -> (3, S, S) uint8
     def picture(source: Source) -> np.ndarray:
-        pixels = decode(read(source), size).transpose(2, 0, 1)
+        pixels = decode(_content(source), size).transpose(2, 0, 1)
         if pixels.shape[1:] == (size, size):
             return pixels
         return square(torch.from_numpy(np.ascontiguousarray(pixels)).unsqueeze(0), size)[0].numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+SMALLEST = 2  # px: torch refuses to resize a colour picture to 1 x 1
 MAX_CANVAS = 89_478_485  # pixels of a resized picture before the crop: a 1 x 10^6 strip must not fill the memory
 
 

@@ -10,6 +10,7 @@ The default image size is 64 for Tiny ImageNet and 224 for ImageNet; elsewhere i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -100,9 +101,18 @@ def folder(
     if not path:
         raise UserError("folder needs a path, as in folder:DIR or folder(path='DIR')")
     place = Path(path) if Path(path).exists() else Path(root) / path
+    _refuse_options_in(path, place)
     tests = (test_folder,) if test_folder else ("val", "test")
     found = _find("folder", (pair for test in tests for pair in pairs(place, test)), place)
     return _dataset("folder", found, image_size, train, test)
+
+
+def _refuse_options_in(path: str, place: Path) -> None:
+    """``folder:DIR`` takes all that follows for the path, brackets too."""
+    match = re.fullmatch(r"(?P<path>.+?)\((?P<options>[^()]*=[^()]*)\)", path)
+    if match and not place.exists():
+        options = ", ".join(option.strip() for option in match["options"].split(","))
+        raise UserError(f"{place} does not exist; options of a folder: folder(path={match['path']!r}, {options})")
 
 
 def _sizes(name: str) -> tuple[str, ...]:
@@ -125,7 +135,8 @@ def _find(name: str, candidates: Iterable[Pair], root: Path, download: bool = Fa
     hint = " (prunebench does not download it)" if download else ""
     if half:
         missing = half.test_name if half.train else "train"
-        where = f"half of {name} is missing: there is {half.train or half.test}, but no {missing} split beside it"
+        whole = "the data set" if name == "folder" else name
+        where = f"half of {whole} is missing: there is {half.train or half.test}, but no {missing} split beside it"
     else:
         where = f"{root} holds no {name} data set" if root.exists() else f"{root} does not exist"
     raise UserError(f"{where}; expected: {expects(name)} Name the folder that holds it with --data-root{hint}")

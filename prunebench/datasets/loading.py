@@ -14,16 +14,25 @@ from ..spec import parse
 from ..types import Dataset
 from .cache import cache_folder, tell_missing
 from .files import FileImages
+from .geometry import SMALLEST
 
 
 def load(
-    registry: Registry, text: str, root: Path, *, image_size: int | None = None, download: bool = False
+    registry: Registry,
+    text: str,
+    root: Path,
+    *,
+    image_size: int | None = None,
+    download: bool = False,
+    tell: bool = True,
 ) -> Dataset:
-    """Load a data set by its text.
+    """Load a data set by its text. ``tell``: say in the log where the folder of caches that was named is not there.
 
     Raises:
-        UserError: unknown name or option, or data that are missing, half there or damaged.
+        UserError: an image size below 2, unknown name or option, or data that are missing, half there or damaged.
     """
+    if image_size is not None and image_size < SMALLEST:
+        raise UserError(f"--image-size must be at least {SMALLEST} px, got {image_size}: give a larger one")
     entry, options = registry.dataset(text)
     try:
         found = entry.function()(Path(root), download=download, image_size=image_size, **options)
@@ -36,10 +45,11 @@ def load(
             f"{entry.key} returned a {type(found).__name__}, not a Dataset: tell {entry.plugin.distribution}"
         )
     caches = cache_folder(root)
-    for split in (found.train, found.test):
-        if isinstance(split.images, FileImages):
-            tell_missing(caches)
-            split.images.look_in(caches)
+    in_files = [split.images for split in (found.train, found.test) if isinstance(split.images, FileImages)]
+    if in_files and tell:
+        tell_missing(caches)
+    for images in in_files:
+        images.look_in(caches)
     return replace(found, name=_name(text))
 
 

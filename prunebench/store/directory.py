@@ -154,6 +154,10 @@ class Store:
     def _publish_named(self, folder: Path, id: str, suffix: str, temporary: Path, sha: str) -> dict[str, Any]:
         name = f"{id}.{sha[:16]}{suffix}"  # content in the name: replacing can only mend a damaged file
         size = temporary.stat().st_size
+        if (folder / name).is_dir() and not (folder / name).is_symlink():  # no file can be renamed onto it
+            aside = (folder / name).with_suffix(f".damaged-{secrets.token_hex(4)}")
+            log.warning("%s is a directory, not a file: set aside as %s", folder / name, aside.name)
+            (folder / name).replace(aside)
         temporary.replace(folder / name)
         fsync(folder)
         return {"path": name, "bytes": size, "sha256": sha}
@@ -331,7 +335,7 @@ class Store:
             where = failure.filename or path
             if failure.errno in FULL:
                 raise no_room(Path(where), str(failure.strerror), need) from failure
-            told = f"cannot write {where} ({failure.strerror})"
+            told = f"cannot write {where} ({publishing.refusal(failure, Path(where))})"
             raise StoreError(f"{told}: give a --store that can be written") from failure
 
 

@@ -130,6 +130,16 @@ def _without_links(temporary: Path, final: Path) -> bool:
     return True
 
 
+def refusal(failure: OSError, path: Path) -> str:
+    """Why nothing can be written at ``path``, also where a read-only file system is told as a lack of permission."""
+    if failure.errno in (errno.EACCES, errno.EPERM) and hasattr(os, "statvfs"):
+        with suppress(OSError, StopIteration):
+            there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+            if os.statvfs(there).f_flag & os.ST_RDONLY:
+                return os.strerror(errno.EROFS)
+    return str(failure.strerror)
+
+
 def no_room(path: Path, told: str, need: int = 0) -> StoreError:
     """``need``: bytes that were to be written, where that is known."""
     there = next(folder for folder in path.absolute().parents if folder.exists())

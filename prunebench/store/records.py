@@ -120,6 +120,8 @@ def read_record(kind: str, path: Path) -> Record:
         raise VerifyError(f"{path} is torn or is not a prunebench record") from None
     except FileNotFoundError as missing:
         raise VerifyError(f"{missing.filename or path} is missing") from None
+    except IsADirectoryError:
+        raise VerifyError(f"{path} is a directory, not a record") from None
     except OSError as failure:
         raise UnreadableError(f"{failure.filename or path} cannot be read ({failure.strerror})") from None
     return Record(kind, card["id"], path, card)
@@ -195,6 +197,8 @@ def _verify_file(folder: Path, file: Mapping[str, Any]) -> None:
         path = folder / name
         if not _lies_in(path, name) and not path.resolve().is_relative_to(folder.resolve()):
             raise VerifyError(f"{path} lies outside the store")
+        if path.is_dir():
+            raise VerifyError(f"{path} is a directory, not a file")
         if not path.is_file():
             raise VerifyError(f"{path} is missing")
         if path.stat().st_size != size or file_sha256(path) != sha:

@@ -58,12 +58,12 @@ def _sweep_temporaries(root: Path) -> None:
         elif not alive(int(pid), started):
             remove(path)
     with suppress(OSError):
-        for path, age in _ages(root, others):
+        for path, age in ages(root, others):
             if age > ABANDONED:
                 remove(path)
 
 
-def _ages(root: Path, paths: list[Path]) -> Iterator[tuple[Path, float]]:
+def ages(root: Path, paths: list[Path]) -> Iterator[tuple[Path, float]]:
     """Seconds since anything in each of them changed, before a file that is written now."""
     if paths:
         clock = root / f"{prefix()}clock"
