@@ -28,8 +28,8 @@ class Workers:
     """Where the work of a run is done; the records do not depend on it.
 
     ``here``: in this process, one piece after the other. ``local``: in worker processes of this machine; a script that
-    asks for these keeps what it runs under ``if __name__ == "__main__":``, as they import it. ``ray``: on
-    the Ray cluster at an address, or on one that is started here (``local``).
+    asks for these keeps what it runs under ``if __name__ == "__main__":``, as they import it. ``ray``: on the Ray
+    cluster at an address, or on one that is started here (``local``).
 
     Raises:
         UserError: there is no such executor, or it cannot do what is asked.
@@ -48,9 +48,7 @@ class Workers:
         if self.jobs < 0 or (self.jobs == 0 and self.executor != "ray"):
             raise UserError(f"the executor's jobs must be at least 1, got {self.jobs}")
         if self.timeout is not None and not self.timeout > 0:
-            raise UserError(
-                f"the timeout must be more than 0 seconds, got {self.timeout:g}; the executor has none else"
-            )
+            raise UserError(f"the executor's timeout must be more than 0 seconds, got {self.timeout:g}")
         if self.executor == "here" and (self.jobs > 1 or self.timeout is not None):
             raise UserError("jobs and a timeout need worker processes: take the executor 'local' or 'ray'")
         if endpoint(self.ray_address) and self.executor != "ray":
@@ -101,7 +99,6 @@ def run(plan: Plan, workers: Workers | None = None, *, harness: Harness | None =
 
 def _computed(harness: Harness, plan: Plan, missing: Sequence[Cell], workers: Workers) -> Iterator[TrialResult]:
     work = graph(harness, plan, missing, workers.jobs or UNKNOWN)
-
     tasks = [task for task, _ in work.values()]
 
     def stands(task: Task, outcome: Outcome) -> bool:
