@@ -304,6 +304,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_started_here_is_closed_to_others_and_does_not_outlive_its_run(tmp_path, cluster):
     """S10: no address of the environment is followed, token mode, files for their owner alone; I6: killed with -9."""
     script, pids = tmp_path / "run.py", tmp_path / "pids"
@@ -322,11 +323,12 @@ def test_a_cluster_that_is_started_here_is_closed_to_others_and_does_not_outlive
         listening = {c.laddr.port for p in processes for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
         assert listening and not listening & {8265, int(cluster.split(":")[1])}  # no dashboard, not the other cluster
         run.send_signal(signal.SIGKILL)
-    wait_for(lambda: not running(processes), 40)  # Ray's last one takes its time
+    wait_for(lambda: not running(processes), 90)  # Ray's last one takes its time
     assert not any(ray_access.answers(("127.0.0.1", port)) for port in listening)
     wait_for(lambda: not token.parent.exists(), 5)
 
 
+@pytest.mark.slow
 def test_a_lost_cluster_is_one_sentence_and_nothing_is_lost(tmp_path, cluster):
     """F26: the process that Ray cannot do without is killed while tasks are under way. (Ends the cluster.)"""
     backend = on_ray(tmp_path, cluster)
