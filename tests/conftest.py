@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # of `publisher` and `sittings`
+sys.path.insert(0, str(Path(__file__).parent))  # of `publisher`, `sittings` and `trainings`
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -47,3 +47,14 @@ def undisturbed(shm):
     found = content(shm / "undisturbed")
     assert not any(part.startswith(".") for name in found for part in Path(name).parts)
     return found
+
+
+@pytest.fixture
+def one_thread():
+    """Torch on one thread: trainings are the same bit for bit for one number of threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -5,38 +5,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from trainings import QUICK, Killed, killed_after, three_kinds
 
 import prunebench as pb
-from prunebench import CellError, MemoryImages
+from prunebench import CellError
 from prunebench.checkpoints import Checkpoints
 from prunebench.evaluation import pixels_of, predict
 from prunebench.models import Network, build
 from prunebench.recipes import Recipe
 from prunebench.recorder import Recorder
-from prunebench.running import Plan, open_harness
+from prunebench.running import open_harness
 from prunebench.statistics import STANDARD
 from prunebench.training import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # without batch normalisation the parts of a batch do not meet, and only the order of additions differs
 RECIPE = Recipe(optimizer="sgd", peak_lr=0.02, weight_decay=5e-4, batch=16, epochs=1, steps=6, clip=5.0)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def pictures():
-    """53 pictures of 8 px, dark (class 0), bright (1) and striped (2)."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(53) % 3
-    pixels = rng.integers(0, 80, (53, 8, 8)) + np.array([0, 120, 0])[labels][:, None, None]
-    pixels[labels == 2, ::2] += 170
-    return MemoryImages(pixels.clip(0, 255).astype(np.uint8), flip=True), labels.astype(np.int64)
+    return three_kinds(flip=True)
 
 
 @pytest.fixture
@@ -149,17 +139,8 @@ def test_a_training_that_goes_on_stays_in_its_parts(pictures, room, tmp_path):
     room(8)
     in_parts = fit(pictures)
 
-    class Killed(BaseException):
-        pass
-
-    def dies(iterable, total, text):
-        for done, step in enumerate(iterable):
-            if done == 3:
-                raise Killed
-            yield step
-
     with pytest.raises(Killed):
-        fit(pictures, checkpoints=Checkpoints(tmp_path, {}, 0.0), progress=dies)
+        fit(pictures, checkpoints=Checkpoints(tmp_path, {}, 0.0), progress=killed_after(3))
     room(1000)
     resumed = fit(pictures, checkpoints=Checkpoints(tmp_path, {}, 0.0))
     assert torch.equal(weights(resumed), weights(in_parts)) and resumed.batch_parts == 2
@@ -199,20 +180,7 @@ def test_pictures_too_many_for_the_device_stay_in_memory(pictures, monkeypatch):
 
 def test_records_say_so(room, tmp_path):
     room(20)
-    plan = Plan(
-        scorers=("aum",),
-        selectors=("hardest",),
-        dataset="planted(train=60,test=20)",
-        keep=(0.5,),
-        models=("test_resnet",),
-        seeds=1,
-        reference="test_resnet",
-        reference_epochs=1,
-        steps=2,
-        threads=1,
-        device="cpu",
-        store=str(tmp_path),
-    )
+    plan = replace(QUICK, scorers=("aum",), selectors=("hardest",), steps=2, store=str(tmp_path))
     assert {r.provenance["batch_parts"] for r in pb.run(plan)} == {2}
     told = [r.card["provenance"].get("batch_parts") for r in open_harness(plan).store.records("evidence")]
     assert told.count(2) == len(STANDARD) + 1

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from trainings import Killed, killed_after, three_kinds
 
-from prunebench import MemoryImages
 from prunebench.best_epoch import BestEpoch
 from prunebench.checkpoints import SHARE, Checkpoints
 from prunebench.policies import policy_of
@@ -18,42 +18,15 @@ from prunebench.statistics import STANDARD
 from prunebench.training import train
 from prunebench.types import Split
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = Recipe(optimizer="sgd", peak_lr=0.02, weight_decay=5e-4, batch=16, epochs=1, steps=6, shift=2, flip=True)
 ADAMW = replace(TINY, optimizer="adamw", clip=1.0)
 
 
-class Killed(BaseException):
-    """Stands for kill -9 where the test goes on in the same process: nobody may catch it."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def pictures():
-    """53 pictures of 8 px, dark (class 0), bright (1) and striped (2)."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(53) % 3
-    pixels = rng.integers(0, 80, (53, 8, 8)) + np.array([0, 120, 0])[labels][:, None, None]
-    pixels[labels == 2, ::2] += 170
-    return MemoryImages(pixels.clip(0, 255).astype(np.uint8), flip=True), labels.astype(np.int64)
-
-
-def killed_after(steps):
-    """A progress display that dies when so many steps of this sitting are done."""
-
-    def progress(iterable, total, text):
-        for done, step in enumerate(iterable):
-            if done == steps:
-                raise Killed
-            yield step
-
-    return progress
+    return three_kinds(flip=True)
 
 
 def moved(logits, labels, previous):

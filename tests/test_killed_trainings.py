@@ -7,57 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
+from trainings import QUICK, Killed, killed_after, plain
 
 import prunebench as pb
 from prunebench import UserError
-from prunebench.running import Plan, open_harness
+from prunebench.running import open_harness
 from prunebench.store import Store
 from prunebench.trials import everything, run_trial
 
-PLAN = Plan(
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PLAN = replace(
+    QUICK,
     scorers=("tdds(epochs=3, window=3)",),  # watches the logits of the epoch before
     selectors=("hardest",),
-    dataset="planted(train=60,test=20)",
-    keep=(0.5,),
-    models=("test_resnet",),
-    seeds=1,
-    reference="test_resnet",
     reference_epochs=3,
     steps=6,
-    threads=1,
-    device="cpu",
 )
-MEASURED = ("score_cost", "select_cost", "train_cost", "provenance")
-
-
-class Killed(BaseException):
-    """Stands for kill -9 where the test goes on in the same process: nobody may catch it."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def killed_after(steps):
-    """A progress display that dies when so many steps of this sitting are done."""
-
-    def progress(iterable, total, text):
-        for done, step in enumerate(iterable):
-            if done == steps:
-                raise Killed
-            yield step
-
-    return progress
-
-
-def plain(results):
-    """Results without what a clock or another process can change."""
-    return sorted(repr({k: v for k, v in vars(r).items() if k not in MEASURED}) for r in results)
 
 
 def contents(store):

@@ -9,15 +9,9 @@ from torch import nn
 from prunebench import UserError
 from prunebench.models import ALIASES, build, canonical
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZES = [8, 28, 64]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from trainings import state
 
 from prunebench import MemoryImages, UserError
 from prunebench.batches import Plan
@@ -14,16 +15,10 @@ from prunebench.policies import RS2, InfoBatch, Plain, below_mean, policy_label,
 from prunebench.recipes import Recipe
 from prunebench.training import initialised, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 N = 40
 TINY = Recipe(optimizer="sgd", peak_lr=0.02, weight_decay=5e-4, batch=16, epochs=1, steps=9)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +31,6 @@ def pictures():
 
 def fit(pictures, policy=None, **changed):
     return train(*pictures, 2, **{"model": "test_resnet", "recipe": TINY, "seed": 0, "policy": policy} | changed)
-
-
-def state(trained) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in trained.network.parameters()])
 
 
 def seeded(seed=0):

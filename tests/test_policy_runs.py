@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from trainings import QUICK
 
 import prunebench as pb
 from prunebench import CellError, Cost, UserError
@@ -10,19 +11,8 @@ from prunebench import training as training_module
 from prunebench.equal_cost import steps_left, within
 from prunebench.execution.graph import graph
 from prunebench.execution.steps import standing_trial
-from prunebench.plans import Cell, Plan, cells, open_harness, pairs
+from prunebench.plans import Cell, cells, open_harness, pairs
 from prunebench.trials import everything, run_trial
-
-PLAN = Plan(
-    dataset="planted(train=60,test=20)",
-    keep=(0.5,),
-    models=("test_resnet",),
-    reference="test_resnet",
-    reference_epochs=1,
-    seeds=1,
-    threads=1,
-    device="cpu",
-)
 
 
 def no_training(monkeypatch):
@@ -36,7 +26,7 @@ def no_training(monkeypatch):
 
 
 def test_rs2_is_a_row_beside_the_baselines_in_as_many_steps(tmp_path):
-    plan = replace(PLAN, store=str(tmp_path), budget="epochs", epochs=4, keep=(0.2, 0.5))
+    plan = replace(QUICK, store=str(tmp_path), budget="epochs", epochs=4, keep=(0.2, 0.5))
     plainly = {r.id for r in pb.run(plan)}
     results = list(pb.run(replace(plan, policy="rs2")))
     drawn = [r for r in results if r.policy != "plain"]
@@ -52,14 +42,14 @@ def test_rs2_is_a_row_beside_the_baselines_in_as_many_steps(tmp_path):
 
 
 def test_rounds_of_another_size_are_another_record(tmp_path):
-    plan = replace(PLAN, store=str(tmp_path), steps=4, keep=(0.2, 0.5), policy="rs2(replacement=True)")
+    plan = replace(QUICK, store=str(tmp_path), steps=4, keep=(0.2, 0.5), policy="rs2(replacement=True)")
     drawn = [r for r in pb.run(plan) if r.policy != "plain"]
     assert len({r.id for r in drawn}) == len({r.train_loss for r in drawn}) == 2
     assert {r.steps for r in drawn} == {4} and {r.selector for r in drawn} == {"rs2(replacement=True)"}
 
 
 def test_infobatch_has_a_keep_ratio_where_that_says_how_long_it_trains(tmp_path):
-    plan = replace(PLAN, store=str(tmp_path), steps=4, policy="infobatch")
+    plan = replace(QUICK, store=str(tmp_path), steps=4, policy="infobatch")
     assert [c.keep for c in cells(plan, open_harness(plan)) if c.selector == "infobatch"] == [1.0]
     plan = replace(plan, steps=None, budget="epochs", epochs=4)
     assert [c.keep for c in cells(plan, open_harness(plan)) if c.selector == "infobatch"] == [0.5]
@@ -69,7 +59,7 @@ def test_infobatch_has_a_keep_ratio_where_that_says_how_long_it_trains(tmp_path)
 
 
 def test_what_a_policy_trained_is_read_when_asked_again(tmp_path, monkeypatch):
-    plan = replace(PLAN, store=str(tmp_path), steps=3, policy="rs2")
+    plan = replace(QUICK, store=str(tmp_path), steps=3, policy="rs2")
     first = [r.id for r in pb.run(plan)]
     no_training(monkeypatch)
     assert [r.id for r in pb.run(plan)] == first
@@ -87,14 +77,14 @@ def test_what_a_policy_trained_is_read_when_asked_again(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_what_has_no_meaning_is_refused_before_any_cell_starts(tmp_path, change, told):
     with pytest.raises(UserError, match=told) as failure:
-        next(pb.run(replace(PLAN, store=str(tmp_path / "store"), **change)))
+        next(pb.run(replace(QUICK, store=str(tmp_path / "store"), **change)))
     assert "\n" not in str(failure.value) and not (tmp_path / "store").exists()
 
 
 # -- budget "cost"
 
 COST_PLAN = replace(
-    PLAN, dataset="planted(train=30,test=20)", budget="cost", scorers=("aum",), selectors=("hardest",), seeds=2
+    QUICK, dataset="planted(train=30,test=20)", budget="cost", scorers=("aum",), selectors=("hardest",), seeds=2
 )
 FULL_STEPS = 19  # 20 passes over 30 examples in batches of 32
 
@@ -182,7 +172,7 @@ def test_an_index_file_does_not_tell_its_cost(tmp_path):
 
     np.save(tmp_path / "mine.npy", np.arange(20))
     args = ["train", "--subset", str(tmp_path / "mine.npy"), "--budget", "cost", "--store", str(tmp_path / "s")]
-    run = CliRunner().invoke(cli, [*args, "--dataset", PLAN.dataset])
+    run = CliRunner().invoke(cli, [*args, "--dataset", QUICK.dataset])
     assert isinstance(run.exception, UserError) and "an index file does not tell" in str(run.exception)
 
 
@@ -196,7 +186,7 @@ def result_without_looks(result):
 
 @pytest.mark.parametrize("policy", ["plain", "infobatch"])
 def test_looking_for_the_best_epoch_changes_nothing_else(tmp_path, policy):
-    plan = replace(PLAN, store=str(tmp_path), steps=6, policy=policy)
+    plan = replace(QUICK, store=str(tmp_path), steps=6, policy=policy)
     plainly, looked = list(pb.run(plan)), list(pb.run(replace(plan, best_epoch=True)))
     assert [result_without_looks(r) for r in plainly] == [result_without_looks(r) for r in looked]
     assert {r.best_accuracy for r in plainly} == {r.best_step for r in plainly} == {None}
@@ -223,7 +213,7 @@ def test_the_best_epoch_is_the_accuracy_of_a_training_stopped_there(tmp_path, mo
         return real(*args, look=both, **options)
 
     monkeypatch.setattr(training_module, "train", watched)
-    plan = replace(PLAN, store=str(tmp_path), steps=12, best_epoch=True)
+    plan = replace(QUICK, store=str(tmp_path), steps=12, best_epoch=True)
     harness = open_harness(plan)
     trial = plan.trial("test_resnet", 0)
     assert trial.looks(harness, 12) == {2, 4, 6, 7, 9, 11, 12}  # 12 * 32 / 60 passes: seven looks
@@ -248,7 +238,7 @@ def test_looks_go_on_after_an_interruption():
 
 
 def test_a_record_with_a_best_epoch_serves_where_none_is_asked_for(tmp_path, monkeypatch):
-    plan = replace(PLAN, store=str(tmp_path), steps=6)
+    plan = replace(QUICK, store=str(tmp_path), steps=6)
     looked = [r.id for r in pb.run(replace(plan, best_epoch=True))]
     no_training(monkeypatch)
     assert [r.id for r in pb.run(plan)] == looked

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainings import plain
 
 import prunebench as pb
 from prunebench import UserError
@@ -31,12 +32,6 @@ PLAN = Plan(
     steps=4,
     device="cpu",
 )
-MEASURED = ("score_cost", "select_cost", "train_cost", "provenance")
-
-
-def plain(results):
-    """Results without what a clock or another process can change."""
-    return sorted(repr({k: v for k, v in vars(r).items() if k not in MEASURED}) for r in results)
 
 
 def test_baselines_are_always_there_and_methods_that_do_not_rank_run_once():

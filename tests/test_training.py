@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from trainings import state, three_kinds
 
 from prunebench import CellError, Dataset, MemoryImages
 from prunebench.augment import augment
@@ -17,34 +18,19 @@ from prunebench.recorder import Recorder
 from prunebench.statistics import STANDARD
 from prunebench.training import train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = Recipe(optimizer="sgd", peak_lr=0.02, weight_decay=5e-4, batch=16, epochs=1, steps=6)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    """53 pictures of 8 px, dark (class 0), bright (1) and striped (2)."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(53) % 3
-    pixels = rng.integers(0, 80, (53, 8, 8)) + np.array([0, 120, 0])[labels][:, None, None]
-    pixels[labels == 2, ::2] += 170
-    return MemoryImages(pixels.clip(0, 255).astype(np.uint8), flip=False), labels.astype(np.int64)
+    return three_kinds(flip=False)
 
 
 def fit(pictures, **changed):
     images, labels = pictures
     return train(images, labels, 3, **{"model": "test_resnet", "recipe": TINY, "seed": 0} | changed)
-
-
-def state(trained) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in trained.network.parameters()])
 
 
 # -- order of presentation
