@@ -92,10 +92,40 @@ def against(benchmark, recorded, one_thread):
     return compare
 
 
+@pytest.fixture
+def against_by_the_clock(benchmark, recorded):
+    """As `against`, with two threads or processes on both sides and in seconds on the clock."""
+
+    def compare(name: str, ours: Run, plain: Run, equal, *, goal: float | None, size: str, rounds: int) -> None:
+        threads, pairs = torch.get_num_threads(), []
+        torch.set_num_threads(2)
+        try:
+            for _ in range(rounds):
+                mine, seconds = on_the_clock(ours)
+                theirs, plain_seconds = on_the_clock(plain)
+                equal(mine, theirs)
+                pairs.append((seconds, plain_seconds))
+            benchmark.pedantic(ours, rounds=1)
+        finally:
+            torch.set_num_threads(threads)
+        best, plain_best = (min(times) for times in zip(*pairs, strict=True))
+        figures = {"ours_seconds": best, "plain_seconds": plain_best, "ratio": plain_best / best, "goal": goal}
+        benchmark.extra_info.update(figures)
+        recorded(name, size=size, **figures)
+
+    return compare
+
+
 def timed(run: Run) -> tuple[Any, float]:
     start = time.process_time()
     result = run()
     return result, time.process_time() - start
+
+
+def on_the_clock(run: Run) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = run()
+    return result, time.perf_counter() - start
 
 
 def figure(value: float) -> float:

@@ -28,6 +28,7 @@ from prunebench.plans import Plan
 from prunebench.running import Workers, run
 
 ROUNDS = 7
+TURNS = 3  # of one worker and of two; the best of each counts, as neighbours of a virtual machine come and go
 LOADED = "worker_state:torch_is_loaded"
 CELLS = Plan(
     selectors=("random",),
@@ -95,16 +96,19 @@ def left(store: Path) -> dict[str, object]:
 
 
 def test_two_workers_on_forty_cells(tmp_path, recorded, benchmark):
-    seconds, records = {}, {}
+    taken, records = {1: [], 2: []}, {}
     warm = replace(CELLS, store=str(tmp_path / "warm"), seeds=1, steps=1, keep=(0.3,))
     assert len(list(run(warm, Workers("local", 2)))) == 3
-    for jobs in (1, 2):
-        plan = replace(CELLS, store=str(tmp_path / f"runs{jobs}"))
-        start = time.perf_counter()
-        assert len(list(run(plan, Workers("local", jobs)))) == 40
-        seconds[jobs] = time.perf_counter() - start
-        records[jobs] = left(Path(plan.store))
-    assert records[1] == records[2] and len(records[1]) == 40 + 2 * 2 * 8
+    for i in range(TURNS):
+        for jobs in (1, 2):
+            plan = replace(CELLS, store=str(tmp_path / f"runs{jobs}-{i}"))
+            start = time.perf_counter()
+            assert len(list(run(plan, Workers("local", jobs)))) == 40
+            taken[jobs].append(time.perf_counter() - start)
+            records[jobs] = left(Path(plan.store))
+        assert records[1] == records[2] and len(records[1]) == 40 + 2 * 2 * 8
+    seconds = {jobs: min(found) for jobs, found in taken.items()}
+    print(f"\nin turns: one worker {taken[1]}, two {taken[2]}")
     figures = {"ours_seconds": seconds[2], "plain_seconds": seconds[1], "ratio": seconds[1] / seconds[2], "goal": 1.8}
     recorded("P18 two workers", size="40 one-thread cells, ResNet-18, 8 steps each", **figures)
     benchmark.extra_info.update(figures)
