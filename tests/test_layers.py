@@ -62,6 +62,7 @@ LAYERS = [
         "files",
         "interop",
         "recorded",
+        "bundles",
     ),
     *(
         "leaderboard",
@@ -77,6 +78,7 @@ LAYERS = [
         "options",
         "configuration",
         "commands",
+        "submissions",
         "cli",
     ),
 ]
