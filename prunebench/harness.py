@@ -202,7 +202,7 @@ def provenance(device: Any, registry: Any) -> dict[str, Any]:
 
 @cache
 def processor() -> str:
-    """The kind of processor and the instructions that torch uses on it: where both are the same, sums are rounded alike."""
+    """The kind of processor and the instructions that torch uses: where both are the same, sums are rounded alike."""
     import torch
 
     try:

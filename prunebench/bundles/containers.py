@@ -55,7 +55,7 @@ def refuse_other_kinds(path: Path) -> None:
     UserError: there is nothing, or nothing that could be a bundle.
     """
     if not os.path.lexists(path):
-        raise UserError(f"there is no bundle or store at {path}: give what `prunebench submit` or `run` wrote")
+        raise UserError(f"there is no store or bundle at {path}: give what `prunebench submit` or `run` wrote")
     if path.is_dir() or is_bundle(path):
         return
     if not path.is_file():

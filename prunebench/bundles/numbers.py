@@ -103,7 +103,7 @@ def _refuse_impossible(trial: Record, tested: int | None) -> None:
     accuracy, recalls = result["accuracy"], result["class_accuracy"]
     if cost["backward"] < 1 or cost["backward"] % result["steps"] or cost["forward"] <= cost["backward"]:
         raise VerifyError(
-            f"{result['steps']} steps cannot have taken {cost['backward']} examples backward and {cost['forward']} forward"
+            f"{result['steps']} steps cannot have taken {cost['backward']} examples back and {cost['forward']} forward"
         )
     if not cost["seconds"] > 0:
         raise VerifyError("its training took no time")
@@ -111,8 +111,8 @@ def _refuse_impossible(trial: Record, tested: int | None) -> None:
         raise VerifyError(f"its accuracy {accuracy} is no share of {tested} test pictures: it was altered")
     if recalls and not min(recalls) - _SLACK <= accuracy <= max(recalls) + _SLACK:
         raise VerifyError(
-            f"its accuracy {accuracy} lies outside the recalls of its classes, {min(recalls)} to {max(recalls)}: it was "
-            "altered"
+            f"its accuracy {accuracy} lies outside the recalls of its classes, {min(recalls)} to {max(recalls)}: it "
+            "was altered"
         )
     best = result.get("best_accuracy")
     if best is not None and best < accuracy - _SLACK:

@@ -170,7 +170,7 @@ def _names(subset: Subset) -> tuple[str | None, str]:
 
 def _rank_alike(one: Subset, other: Subset) -> bool:
     """Whether the numbers of both scores are in the bundles and put the examples in one order."""
-    ranks = []
+    ranks: list[np.ndarray] = []
     for subset in (one, other):
         named = subset.record.identity.get("scores")
         scores = subset.bundle.by_id("scores", named) if isinstance(named, str) else None
@@ -182,7 +182,7 @@ def _rank_alike(one: Subset, other: Subset) -> bool:
             return False
         hardness = values if scores.result["hard"] == "high" else -values
         ranks.append(np.unique(hardness, return_inverse=True)[1])
-    return bool(np.array_equal(*ranks))
+    return bool(np.array_equal(ranks[0], ranks[1]))
 
 
 def _copies(bundles: Sequence[Bundle]) -> Iterator[tuple[tuple[Bundle, Record], tuple[Bundle, Record]]]:
