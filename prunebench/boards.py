@@ -52,12 +52,14 @@ def leaderboard_of(
     out: Path | None,
     track: str = "open",
     shown: str = "results",
+    margin: float = 0.5,
 ) -> None:
-    """The leaderboard of stores, printed or written, with its columns of results or of cost."""
+    """The leaderboard of stores, printed or written, with its columns of results, tests or cost."""
     from .leaderboard import leaderboard
 
     for store in stores:
         if not store.is_dir():
             raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
-    found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label, track=track)
+    opened = [Store(store) for store in stores]
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track, margin=margin)
     print_board(found, form, out, shown)

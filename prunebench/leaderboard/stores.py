@@ -16,6 +16,7 @@ from ..store import Store
 from ..types import Cost, TrialResult
 from .labels import Labels
 from .ranking import Board, board, versions
+from .verdicts import MARGIN
 
 log = logging.getLogger("prunebench.leaderboard")
 
@@ -26,6 +27,7 @@ def leaderboard(
     group_by: Sequence[str] = ("dataset", "budget", "model"),
     labels: Labels | None = None,
     track: str = "open",
+    margin: float = MARGIN,
 ) -> Board:
     """The board of all sound trial records of some stores.
 
@@ -35,9 +37,11 @@ def leaderboard(
             selector, track). Trials under different conditions are in different tables whatever is named here.
         labels: (kind, canonical text) -> what people read.
         track: "open", all rows; "label-free", those whose scorer and selector saw no labels, by labels revealed.
+        margin: percentage points within which a method counts as good as what it is compared with.
 
     Raises:
-        UserError: a store that is not there, stores without any trial, an unknown track or name in ``group_by``.
+        UserError: a store that is not there, stores without any trial, an unknown track or name in ``group_by``, a
+            margin outside 0 to 100.
     """
     opened = [_opened(store) for store in _listed(stores)]
     with without_collection():
@@ -53,6 +57,7 @@ def leaderboard(
         labels=labels,
         variant_of=lambda trial: _definition(trial, opened) or versions(trial),
         track=track,
+        margin=margin,
     )
 
 
