@@ -30,6 +30,18 @@ def label(kind: str, text: str) -> str:
         return text
 
 
+def classes_of(dataset: str, fingerprint: str) -> Any:
+    """(N,) labels of a data set that can be read by its text alone, as for the score atlas; None where it cannot be, or
+    is not the one of that fingerprint (another setting, folder or picture size)."""
+    from .datasets.loading import load
+
+    try:
+        found = load(plugins.installed(), dataset, Path("data"), tell=False)
+    except UserError:
+        return None
+    return found.train.labels if found.fingerprint == fingerprint else None
+
+
 def print_board(found: Any, form: str, out: Path | None, shown: str = "results") -> None:
     from .leaderboard.formats import render
 

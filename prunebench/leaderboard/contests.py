@@ -25,7 +25,7 @@ _FOOTNOTE = (
     "n<6: fewer than six seeds (scoring runs, where seeds share them) cannot give a perm below 0.05.",
 )
 _SAYS = "says: win, loss: the whole interval is beyond {:g} points; tie: within them; open: none of these."
-_FRONT = "front: * where no row of as many examples is as accurate for less: score, select, train, as if alone."
+_FRONT = "front: * where no other row of as many examples is as accurate at less total cost, as if alone."
 _AGAINST = "vs {}: points above {} random of as many examples, paired by seed, 95 % interval."
 _BASELINES = {"balanced": "class-balanced", "random": "uniform"}
 
