@@ -12,7 +12,6 @@ import click
 from . import registry as plugins
 from .display import tell
 from .errors import UserError
-from .store import Store
 
 
 def say(text: str = "") -> None:
@@ -70,8 +69,7 @@ def leaderboard_of(
     from .leaderboard import leaderboard
 
     for store in stores:
-        if not store.is_dir():
+        if not store.exists():
             raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
-    opened = [Store(store) for store in stores]
-    found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track, margin=margin)
+    found = leaderboard(stores, group_by=tuple(group_by), labels=label, track=track, margin=margin)
     print_board(found, form, out, shown)

@@ -212,7 +212,10 @@ def _tested(dataset: Dataset, selection: Selection, logits: Any) -> dict[str, An
 
 def _unsaid(name: str, value: Any) -> bool:
     """What a record has no word of, so that those without it are as they always were."""
-    return name in ("oracle", "budget_seconds", "best_accuracy", "best_step") and (value is None or value is False)
+    if name == "source":
+        return value == "here"
+    silent = ("oracle", "budget_seconds", "best_accuracy", "best_step", "reproduced")
+    return name in silent and (value is None or value is False)
 
 
 def truth_about(dataset: Dataset, kept: np.ndarray) -> dict[str, float]:

@@ -22,6 +22,7 @@ from typing import IO
 from ..errors import UserError, VerifyError
 
 MANIFEST = "manifest.json"
+REPRODUCED = ".reproduced.json"  # after the name of a bundle, beside it: what was trained again
 FOLDERS = ("trials", "selections", "scores")
 MOST_FILES = 60_000
 LARGEST_TEXT = 4 * 2**20  # bytes of a card

@@ -28,6 +28,7 @@ class Bundle:
     verdict: Verdict
     manifest: dict[str, Any] = field(default_factory=dict)
     found: dict[str, dict[str, Record]] = field(default_factory=lambda: {kind: {} for kind in FOLDERS})
+    again: dict[str, dict[str, Any]] = field(default_factory=dict)  # what was trained again, by trial
     unpacked: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -41,6 +42,18 @@ class Bundle:
 
     def by_id(self, kind: str, id: str) -> Record | None:
         return self.found.get(kind, {}).get(id)
+
+    def failures(self) -> list[dict[str, Any]]:
+        """None: what failed is left at home, and counted in the manifest."""
+        return []
+
+    def checked(self, id: str) -> tuple[str, float | None]:
+        """Of a trial: "reported", or "reproduced" where a training here agreed; and the accuracy of that training."""
+        again = self.again.get(id)
+        if again is None:
+            return "reported", None
+        agreed = again["agreement"] in ("equal", "within")
+        return "reproduced" if agreed else "reported", float(again["reproduced"])
 
     def selection_of(self, trial: Record) -> Record | None:
         """The record of the subset that a trial names: by its id, of an index file by its content."""

@@ -16,17 +16,17 @@ from ..errors import UserError, VerifyError
 from ..json_files import read_object
 from ..store import canonical
 from ..store.publishing import replace
+from .containers import REPRODUCED
 from .manifests import seal, sealed_object
 from .retraining import Reproduced
 
 VERSION = 1
-ENDING = ".reproduced.json"
 _LARGEST = 8 * 2**20
 
 
 def beside(bundle: Path) -> Path:
     """Where it lies."""
-    return bundle.with_name(bundle.name + ENDING)
+    return bundle.with_name(bundle.name + REPRODUCED)
 
 
 def write_reproduced(bundle: Path, manifest_sha256: str, found: Iterable[Reproduced]) -> Path:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .. import registry as plugins
-from ..errors import UserError
+from ..errors import UserError, VerifyError
 from .against_data import Data, check_data, check_selected_again, load_all
 from .containers import bundles_in, is_bundle
 from .contents import Bundle, open_bundle
 from .numbers import check_numbers, check_subsets
 from .replays import check_replays
-from .reproduced import write_reproduced
+from .reproduced import read_reproduced, write_reproduced
 from .retraining import check_trained_again
 
 
@@ -65,6 +65,28 @@ def read(paths: Sequence[Path]) -> list[Bundle]:
         check_subsets(bundle)
         check_numbers(bundle)
     check_replays([bundle for bundle in bundles if _sound(bundle)], plugins.installed())
+    return bundles
+
+
+def read_sound(place: Path) -> list[Bundle]:
+    """The bundle at ``place``, or all that lie in that folder, with what was trained again of them.
+
+    Raises:
+        UserError: no bundle there.
+        VerifyError: one is not sound, or a trial of it was trained again and came out otherwise.
+    """
+    bundles = read([place] if is_bundle(place) else bundles_in(place))
+    for bundle in bundles:
+        verdict = bundle.verdict
+        if not verdict.sound:
+            raise VerifyError(f"{verdict.bundle} is not sound: {verdict.refusals[0]}; leave it out, or mend it")
+        bundle.again = read_reproduced(bundle.path, verdict.manifest_sha256)
+        for id, found in bundle.again.items():
+            if found["agreement"] == "apart":
+                raise VerifyError(
+                    f"{verdict.bundle} is not sound: trial {id[:12]} reports {found['reported']:.4f} and came out at "
+                    f"{found['reproduced']:.4f} when it was trained again; leave it out"
+                )
     return bundles
 
 
