@@ -29,10 +29,12 @@ def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: b
     if as_json:
         click.echo(json.dumps({"path": str(packed.path), "manifest": manifest}))
         return
-    counts = ", ".join(f"{many} {kind}" for kind, many in manifest["records"].items())
+    counts = ", ".join(f"{manifest['records'][kind]} {kind}" for kind in ("trials", "selections", "scores"))
     click.echo(f"written: {packed.path} ({counts}; manifest {manifest['sha256'][:12]})")
     for reason, many in packed.left_out.items():
         click.echo(f"left out: {many} {reason}")
+    for private in packed.private:
+        click.echo(f"told of this machine, so left out: {private}")
     click.echo(f"check it as others will: prunebench verify {packed.path}")
 
 

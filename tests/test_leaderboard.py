@@ -207,7 +207,7 @@ def test_conditions_are_exactly_what_a_trial_says_of_how_it_was_made():
     """A new field of `TrialResult` must be put either among the conditions or here."""
     told = {"scorer", "selector", "keep", "examples", "selection", "label_free", "oracle", "seed", "score_seed", "id"}
     told |= {"accuracy", "class_accuracy", "train_loss", "score_cost", "select_cost", "train_cost", "provenance"}
-    told |= {"ece", "class_counts", "truth", "best_accuracy", "best_step"}
+    told |= {"ece", "class_counts", "truth", "best_accuracy", "best_step", "source", "reproduced"}
     assert {f.name for f in dataclasses.fields(TrialResult)} == set(OTHER) | told
 
 

@@ -40,6 +40,7 @@ class Packed:
 
     path: Path
     manifest: Mapping[str, Any]
+    private: tuple[str, ...] = ()  # what records that are left out tell of this machine
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -75,7 +76,7 @@ def submit(store: str | Path, out: str | Path, *, scores: bool = False, **submit
     _refuse_more_than_a_bundle(files)
     manifest = manifest_of(records, files, dict(sorted(found.left_out.items())), submitter)
     _publish(out, sources, canonical(manifest).encode())
-    return Packed(out, manifest)
+    return Packed(out, manifest, tuple(sorted(found.private)))
 
 
 class _Chosen:
@@ -83,6 +84,7 @@ class _Chosen:
 
     def __init__(self, root: Path) -> None:
         self.left_out: Counter[str] = Counter()
+        self.private: set[str] = set()
         self.read = {kind: dict(self._sound(root, kind)) for kind in ("trials", "selections", "scores")}
         self.index_files = {
             record.identity["content"]: record
@@ -129,7 +131,8 @@ class _Chosen:
             same = "of an index file that the store does not hold (give `prunebench train --subset` it again)"
             return same if result["selector"] == SUBSET else "whose selections are not in the store"
         if private := next(filter(None, (private_part(canonical(record.card)) for record in wanted)), ""):
-            return f"whose records tell of this machine ({private[:60]})"
+            self.private.add(private)  # told to who submits, and to nobody else
+            return "whose records tell of a machine: a path, a user, a host or a secret"
         self.trials.append(trial)
         if selection is not None:
             _refuse_no_selection(selection)
