@@ -27,6 +27,7 @@ from scipy import stats
 
 from ..errors import PrunebenchError, VerifyError
 from ..harness import Harness
+from ..models import canonical
 from ..store import Record
 from ..trials import Selected, Trial, everything, run_trial, trial_identity
 from ..types import Selection
@@ -75,9 +76,8 @@ def why_not(trial: Record, harness: Harness | None) -> str:
         return "it was trained in bfloat16 on a GPU"
     if result["threads"] > 4 * (os.cpu_count() or 1):
         return f"it was trained on {result['threads']} threads, far more than there are cores here"
-    asked = Trial(result["model"], result["seed"], result["train_budget"])
     try:
-        row = asked.recipe(harness)
+        row = Trial(canonical(result["model"]), result["seed"]).recipe(harness)
     except PrunebenchError as unknown:
         return str(unknown)
     if row.hash != result["recipe"]:
