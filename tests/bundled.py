@@ -20,7 +20,7 @@ PLAN = replace(QUICK, scorers=("aum", "el2n(epoch=1,runs=1)"), selectors=("harde
 
 
 def packed(folder, **more):
-    """A store of twelve trials in ``folder/runs`` and its bundle in ``folder/bundle``."""
+    """A store of ten trials in ``folder/runs`` and its bundle in ``folder/bundle``."""
     list(pb.run(replace(PLAN, store=str(folder / "runs"))))
     submit(folder / "runs", folder / "bundle", **more)
     return folder / "bundle"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # of `publisher`, `sittings` and `trainings`
+sys.path.insert(0, str(Path(__file__).parent))  # of `bundled`, `publisher`, `sittings` and `trainings`
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -47,6 +47,14 @@ def undisturbed(shm):
     found = content(shm / "undisturbed")
     assert not any(part.startswith(".") for name in found for part in Path(name).parts)
     return found
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """A bundle of ten small trials in a folder, beside the store ``runs`` that it was made from; not to be altered."""
+    from bundled import packed
+
+    return packed(tmp_path_factory.mktemp("submitted"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from bundled import PLAN, card_of, copied, forge, packed, positions, reseal
+from bundled import PLAN, card_of, copied, forge, positions, reseal
 
 from prunebench import UserError
 from prunebench.bundles.against_data import Data
@@ -18,11 +18,6 @@ from prunebench.store import Store
 
 HERE = Data()
 TESTED = 20  # test pictures
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return packed(tmp_path_factory.mktemp("submitted"))
 
 
 def refusals(bundle, data=None):

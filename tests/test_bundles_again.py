@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from bundled import card_of, copied, forge, packed, reseal
+from bundled import card_of, copied, forge, reseal
 
 import prunebench as pb
 from prunebench import UserError, VerifyError
@@ -14,11 +14,6 @@ from prunebench.bundles.contents import open_bundle
 from prunebench.bundles.retraining import interval
 from prunebench.bundles.verifying import verify
 from prunebench.cli import main
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    return packed(tmp_path_factory.mktemp("submitted"))
 
 
 def another_accuracy(path):
