@@ -90,12 +90,13 @@ def run(
     for name, value in (("jobs", jobs), ("timeout", timeout)):
         if value is not None and value < 1:
             raise UserError(f"--{name} must be at least 1, got {value:g}")
+    how = reporting.workers_for(plan, executor, jobs, timeout, ray_address)
     if dry_run:
         from .dry_run import dry_run as tell
 
-        tell(plan, jobs or reporting.default_jobs(plan), as_json)
+        tell(plan, how.jobs or reporting.default_jobs(plan), as_json)
         return
-    failed = reporting.run_and_report(plan, as_json, executor, jobs, timeout, ray_address)
+    failed = reporting.run_and_report(plan, as_json, how)
     if failed:
         sys.exit(3)
 

@@ -10,7 +10,6 @@ A file is data: it may say what the command line may, except name Python code (`
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,10 +20,9 @@ import click
 
 from .errors import UserError
 from .options import Numbers, Shard, Words
-from .spec import Spec, near, parse
+from .spec import CODE, Spec, near, parse
 
 LIMIT = 2**16  # bytes
-_CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _METHODS = ("scorers", "selectors", "methods", "scorer", "selector")
 
 
@@ -110,13 +108,11 @@ def _taken(param: click.Option, value: Any) -> Any:
 
 
 def _wanted(param: click.Option) -> str:
-    if param.multiple:
-        return "a text or a list of texts"
     if param.is_flag:
         return "true or false"
     if isinstance(param.type, Numbers):
         return "a number or a list of numbers"
-    if isinstance(param.type, Words):
+    if param.multiple or isinstance(param.type, Words):
         return "a text or a list of texts"
     if isinstance(param.type, Shard):
         return 'a text of the form "i/n"'
@@ -125,7 +121,7 @@ def _wanted(param: click.Option) -> str:
 
 def _refuse_code(texts: list[str], path: Path) -> None:
     for text in texts:
-        code = next((value for value in _texts(parse(text)) if _CODE.fullmatch(value)), None)
+        code = next((value for value in _texts(parse(text)) if CODE.fullmatch(value)), None)
         if code is not None:
             raise UserError(
                 f"{path}: {text[:80]!r} names Python code ({code}), which no file may: give it on the command line"

@@ -181,6 +181,11 @@ def test_a_dry_run_says_what_stands(tmp_path, capsys):
     assert call(*args, "--keep", "0.3,0.5", "--dry-run", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["cells"]
     assert [row["stands"] for row in rows] == [row["keep"] != 0.3 for row in rows] and len(rows) == 7
+    steps = args.index("--steps")
+    assert call(*args[:steps], *args[steps + 2 :], "--keep", "0.5", "--budget", "cost", "--dry-run") == 0
+    assert "beside  what --budget cost takes off: trainings on a selection" in capsys.readouterr().out
+    assert call(*args, "--dry-run", "--ray-address", "host:1") == 2
+    assert "--ray-address needs --executor ray" in capsys.readouterr().err
 
 
 def test_nothing_is_written_outside_the_working_folder(tmp_path):

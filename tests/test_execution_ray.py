@@ -8,10 +8,12 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -254,9 +256,11 @@ def test_nodes_come_and_go(tmp_path, monkeypatch):
     old, good, bad = (Node(name, name, 1) for name in ("old", "good", "bad"))
     driver.address, driver.name, driver.head, driver.needs = "host:1", "at host:1", ("host", 1), Needs(tmp_path)
     driver.nodes, driver.refused, driver.said, driver.under_way = {"old": old}, set(), [], {}
+    driver.asked, driver.met, slow = set(), SimpleQueue(), threading.Event()
     driver.looked = driver.heard = time.monotonic() - 100
 
     def refuse(nodes, *_):
+        slow.wait(60)
         if bad in nodes:
             raise UserError("the Ray node bad lacks torch")
 
@@ -264,7 +268,12 @@ def test_nodes_come_and_go(tmp_path, monkeypatch):
     monkeypatch.setattr(ray_driver, "answers", lambda place: place == ("host", 1))
     monkeypatch.setattr(driver, "_alive", lambda: [good, bad])
     driver._look()
-    assert driver.nodes == {"good": good} and driver.refused == {"bad"}
+    assert driver.nodes == {} and driver.asked == {"good", "bad"}  # a node that takes its time holds nobody up
+    slow.set()
+    wait_for(lambda: driver.met.qsize() == 2, 60)
+    driver.looked -= 100
+    driver._look()
+    assert driver.nodes == {"good": good} and driver.refused == {"bad"} and not driver.asked
     assert driver.said == ["left out: the Ray node bad lacks torch"]
     monkeypatch.setattr(ray_driver, "answers", lambda place: False)
     driver.looked -= 100

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import quote
 
+from ..datasets.threads import cores
 from ..errors import PrunebenchError, UserError
 from .ray_access import AGAIN, HERE, answers, endpoint
 from .ray_nodes import ANSWER, Needs, Node, environment, node_of, refuse_unfit
@@ -57,6 +59,8 @@ class Driver:
         self.under_way: dict[str, UnderWay] = {}
         self.nodes: dict[str, Node] = {}
         self.refused: set[str] = set()  # nodes that are gone, or came later and cannot do the work
+        self.asked: set[str] = set()  # nodes that came later and have not answered
+        self.met: SimpleQueue[tuple[Node, str]] = SimpleQueue()  # those that have, with what they lack
         self.said: list[str] = []  # what the user is to be warned of
         self.died_on: dict[str, str] = {}  # of a task: the node on which its process died last
         self.looked = self.heard = time.monotonic()
@@ -73,7 +77,7 @@ class Driver:
         self.ray, self.work = ray, ray.remote(perform_there)
         started: dict[str, Any] = {}
         if self.address == "local":
-            jobs = self.jobs or max(1, (os.cpu_count() or 1) // self.needs.threads)
+            jobs = self.jobs or max(1, cores() // self.needs.threads)
             started = {
                 "num_cpus": jobs * self.needs.threads,
                 "num_gpus": self.needs.gpus,
@@ -145,12 +149,25 @@ class Driver:
         self.heard = now
         alive = {node.id: node for node in self._alive()}
         self.nodes = {id: node for id, node in self.nodes.items() if id in alive}
-        for node in [node for id, node in alive.items() if id not in self.nodes]:
-            try:
-                self._meet([node])
-            except UserError as failure:
+        for node in [node for id, node in alive.items() if id not in self.nodes and id not in self.asked]:
+            self.asked.add(node.id)
+            threading.Thread(target=self._consider, args=(node,), daemon=True).start()  # it may take its time
+        while not self.met.empty():
+            node, lacks = self.met.get()
+            self.asked.discard(node.id)
+            if lacks:
                 self.refused.add(node.id)
-                self.said.append(f"left out: {failure}")
+                self.said.append(f"left out: {lacks}")
+            elif node.id in alive:
+                self.nodes[node.id] = node
+
+    def _consider(self, node: Node) -> None:
+        lacks = ""
+        try:
+            refuse_unfit([node], self.needs, self._ask, self._answer)
+        except PrunebenchError as failure:
+            lacks = str(failure)
+        self.met.put((node, lacks))
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -197,12 +214,12 @@ class Driver:
             self.said.append(f"the Ray node {ended.node.name} is gone")
             return Outcome("died", "the Ray node that it was on is gone")
         except errors.RayError as failure:
-            if (outcome := heard(self._said(ended.task))) is not None:
+            said = self._said(ended.task)
+            if (outcome := heard(said)) is not None:
                 return outcome
             self.died_on[ended.task.key] = ended.node.id
             manner = "out of memory" if isinstance(failure, errors.OutOfMemoryError) else type(failure).__name__
             self.said.append(f"{ended.task.name}: its process died on the Ray node {ended.node.name} ({manner})")
-            said = self._said(ended.task)
             where = f"; what it said is in {LOGS}/{said.name} of the store" if said.exists() else ""
             return Outcome("died", f"its process on the Ray node died ({manner}){where}")  # a record names no machine
 
