@@ -65,6 +65,7 @@ LAYERS = [
     ),
     *(
         "leaderboard",
+        "views",
         "boards",
         "dry_run",
         "drawn",
