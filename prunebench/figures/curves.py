@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.curves import Curve, CurvePanel
@@ -28,7 +29,7 @@ _DASHES = {"solid": "-", "dashed": "--", "dashdot": "-.", "dotted": ":"}
 
 def sheets(panels: Sequence[CurvePanel], looks: Mapping[str, Look], what: str = "accuracy, %") -> list[Sheet]:
     """A figure per panel."""
-    return [Sheet(p.heading, lambda p=p: draw(p, looks, what), COLUMNS, list(lines(p))) for p in panels]  # type: ignore[misc]
+    return [Sheet(p.heading, partial(draw, p, looks, what), COLUMNS, list(lines(p))) for p in panels]
 
 
 def lines(panel: CurvePanel) -> Iterator[tuple[Any, ...]]:
@@ -63,7 +64,7 @@ def _lines(panel: CurvePanel, keeps: Sequence[float], looks: Mapping[str, Look],
         axes.axhline(100 * panel.full.mean, color=INK, linewidth=0.8, dashes=(6, 2), zorder=1.5, label="full data")
     ratio_axis(axes, keeps)
     axes.set_xlabel("keep ratio, %")
-    accuracy_limits(axes, [v for c in panel.curves for v in c.values] + [panel.full] * (panel.full is not None))
+    accuracy_limits(axes, [*(v for c in panel.curves for v in c.values), *([panel.full] if panel.full else [])])
     axes.set_ylabel(what)
     axes.grid(axis="y")
     entitle(figure, title)
@@ -75,9 +76,16 @@ def line(axes: Axes, x: Sequence[float], values: Sequence[Estimate], look: Look,
     """Means in percent, with the band of those that have an interval."""
     grey = not look.marker
     axes.plot(
-        *(x, [100 * v.mean for v in values]),
-        **{"color": look.colour, "linestyle": _DASHES[look.dash], "linewidth": 1.1, "label": name},
-        **{"marker": MARKERS[look.marker], "markersize": 3.2, "markeredgewidth": 0, "zorder": 2 if grey else 3},
+        x,
+        [100 * v.mean for v in values],
+        color=look.colour,
+        linestyle=_DASHES[look.dash],
+        linewidth=1.1,
+        marker=MARKERS[look.marker],
+        markersize=3.2,
+        markeredgewidth=0,
+        zorder=2 if grey else 3,
+        label=name,
     )
     low = [math.nan if v.low is None else 100 * max(0.0, v.low) for v in values]
     high = [math.nan if v.high is None else 100 * min(1.0, v.high) for v in values]
@@ -153,8 +161,12 @@ def _dots(panel: CurvePanel, looks: Mapping[str, Look], what: str) -> Figure:
     if panel.full:
         axes.axvline(100 * panel.full.mean, color=INK, linewidth=0.8, dashes=(6, 2), zorder=0)
         axes.annotate(
-            *("full data", (100 * panel.full.mean, 1.0)),
-            **{"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom", "fontsize": LETTERS - 1},
+            "full data",
+            (100 * panel.full.mean, 1.0),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="bottom",
+            fontsize=LETTERS - 1,
         )
     axes.set_yticks(range(len(named)), shown)
     axes.tick_params(axis="y", length=0)

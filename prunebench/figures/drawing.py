@@ -23,7 +23,7 @@ LETTERS = 7.0  # points
 INK, QUIET, FAINT = "#222222", "#8C8C8C", "#DDDDDD"
 DPI = 220
 _FONT = "DejaVu Sans"  # comes with matplotlib
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "text.parse_math": False,  # a dollar is a dollar
     "text.usetex": False,
     "svg.hashsalt": "prunebench",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.palette import Look
@@ -26,7 +27,7 @@ COLUMNS = (
 def sheets(panels: Sequence[ParetoPanel], looks: Mapping[str, Look]) -> list[Sheet]:
     """A figure per panel."""
     return [
-        Sheet(f"{p.heading} · keep {percent(p.keep)} %", lambda p=p: draw(p, looks), COLUMNS, list(lines(p)))  # type: ignore[misc]
+        Sheet(f"{p.heading} · keep {percent(p.keep)} %", partial(draw, p, looks), COLUMNS, list(lines(p)))
         for p in panels
     ]
 
@@ -49,8 +50,13 @@ def draw(panel: ParetoPanel, looks: Mapping[str, Look]) -> Figure:
     axes = figure.subplots()
     front = [p for p in panel.prices if p.front]
     axes.plot(
-        *([p.seconds for p in front], [100 * p.accuracy.mean for p in front]),
-        **{"color": QUIET, "linewidth": 0.8, "drawstyle": "steps-post", "zorder": 1, "label": "front"},
+        [p.seconds for p in front],
+        [100 * p.accuracy.mean for p in front],
+        color=QUIET,
+        linewidth=0.8,
+        drawstyle="steps-post",
+        zorder=1,
+        label="front",
     )
     labels = {id(p): name for p, name in zip(named, shown, strict=True)}
     for price in panel.prices:
@@ -78,14 +84,16 @@ def _point(axes: Axes, price: Price, look: Look, name: str | None) -> None:
         ends = [100 * max(0.0, value.low), 100 * min(1.0, value.high)]
         axes.plot([price.seconds] * 2, ends, color=look.colour, linewidth=0.9, alpha=0.3, zorder=2)
     axes.plot(
-        *(price.seconds, 100 * value.mean),
-        **{"color": look.colour, "marker": MARKERS[look.marker] or "o", "markersize": 4.5, "linestyle": "none"},
-        **{
-            "markerfacecolor": look.colour if price.front else "white",
-            "markeredgewidth": 1,
-            "zorder": 3,
-            "label": name,
-        },
+        price.seconds,
+        100 * value.mean,
+        color=look.colour,
+        marker=MARKERS[look.marker] or "o",
+        markersize=4.5,
+        markerfacecolor=look.colour if price.front else "white",
+        markeredgewidth=1,
+        linestyle="none",
+        zorder=3,
+        label=name,
     )
 
 

@@ -1,8 +1,9 @@
-"""Cross-evaluation of the parts of a ranking: a row per part trained on, its means with and without itself beside it."""
+"""Cross-evaluation of the parts of a ranking: a row per part trained on, its means with and without itself beside."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.quintiles import CrossEvaluation
@@ -19,7 +20,7 @@ MEANS = ("mean", "mean of the others")
 
 def sheet(found: CrossEvaluation) -> Sheet:
     """The figure of one matrix."""
-    return Sheet(found.heading, lambda: draw(found), COLUMNS, list(lines(found)))
+    return Sheet(found.heading, partial(draw, found), COLUMNS, list(lines(found)))
 
 
 def lines(found: CrossEvaluation) -> Iterator[tuple[Any, ...]]:

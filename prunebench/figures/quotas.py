@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.quotas import QuotaPanel
@@ -20,10 +21,7 @@ COLUMNS = ("heading", "keep", "method", "baseline", "class", "share", "share_of_
 
 def sheets(panels: Sequence[QuotaPanel]) -> list[Sheet]:
     """A figure per panel."""
-    return [
-        Sheet(f"{p.heading} · keep {percent(p.keep)} %", lambda p=p: draw(p), COLUMNS, list(lines(p)))  # type: ignore[misc]
-        for p in panels
-    ]
+    return [Sheet(f"{p.heading} · keep {percent(p.keep)} %", partial(draw, p), COLUMNS, list(lines(p))) for p in panels]
 
 
 def lines(panel: QuotaPanel) -> Iterator[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.transfer_map import TransferMap
@@ -19,10 +20,7 @@ COLUMNS = ("heading", "keep", "method", "baseline", "scored_with", "trained", "m
 
 def sheets(maps: Sequence[TransferMap]) -> list[Sheet]:
     """A figure per map."""
-    return [
-        Sheet(f"{m.heading} · keep {percent(m.keep)} %", lambda m=m: draw(m), COLUMNS, list(lines(m)))  # type: ignore[misc]
-        for m in maps
-    ]
+    return [Sheet(f"{m.heading} · keep {percent(m.keep)} %", partial(draw, m), COLUMNS, list(lines(m))) for m in maps]
 
 
 def lines(found: TransferMap) -> Iterator[tuple[Any, ...]]:
@@ -43,10 +41,8 @@ def draw(found: TransferMap) -> Figure:
     figure = new_figure(width, 1.1 + 0.19 * shown + 0.13 * title.count("\n"))
     axes = figure.subplots()
     values = [[None if v is None else 100 * v for v in line] for line in found.values[:shown]]
-    told = [
-        [_told(v, h, found) for v, h in zip(*each, strict=True)]
-        for each in zip(found.values, found.halves, strict=True)
-    ]
+    pairs = zip(found.values, found.halves, strict=True)
+    told = [[_told(v, h, found) for v, h in zip(means, halves, strict=True)] for means, halves in pairs]
     limits, colours = _limits(values, found.measure), DIVERGING if found.measure == "difference" else ASCENDING
     image = heat(axes, values, told[:shown] if len(columns) <= 5 else None, rows, columns, limits, colours)
     bar(axes, image, "accuracy, %" if found.measure == "accuracy" else "points above random")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.palette import MARKERS, Look
@@ -24,7 +25,7 @@ _JUDGED = {"trained": "test accuracy, %", "judged": "accuracy of the judge on th
 
 def sheets(panels: Sequence[WindowPanel]) -> list[Sheet]:
     """A figure per panel."""
-    return [Sheet(_title(p), lambda p=p: draw(p), COLUMNS, list(lines(p))) for p in panels]  # type: ignore[misc]
+    return [Sheet(_title(p), partial(draw, p), COLUMNS, list(lines(p))) for p in panels]
 
 
 def _title(panel: WindowPanel) -> str:
@@ -55,9 +56,15 @@ def draw(panel: WindowPanel) -> Figure:
     for place, (curve, look) in enumerate(zip(panel.curves, looks, strict=True)):
         for start, votes in Counter(curve.chosen).items():
             axes.plot(
-                *(100 * start, 0.02 + 0.035 * place),
-                **{"marker": "|", "markersize": 6, "markeredgewidth": 1 + 0.6 * min(votes, 5)},
-                **{"color": look.colour, "transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 4},
+                100 * start,
+                0.02 + 0.035 * place,
+                color=look.colour,
+                marker="|",
+                markersize=6,
+                markeredgewidth=1 + 0.6 * min(votes, 5),
+                transform=axes.get_xaxis_transform(),
+                clip_on=False,
+                zorder=4,
             )
     accuracy_limits(axes, [v for curve in panel.curves for v in curve.values])
     low, high = axes.get_ylim()
