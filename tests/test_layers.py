@@ -66,6 +66,7 @@ LAYERS = [
     *(
         "leaderboard",
         "views",
+        "figures",
         "boards",
         "dry_run",
         "drawn",

@@ -22,6 +22,7 @@ COLUMNS = (
     *("heading", "keep", "method", "baseline", "front", "seeds", "mean", "low", "high"),
     *("seconds", "score_seconds", "select_seconds", "train_seconds"),
 )
+_BASELINES = {"full": "h", "balanced": "o", "random": "v"}
 
 
 def sheets(panels: Sequence[ParetoPanel], looks: Mapping[str, Look]) -> list[Sheet]:
@@ -87,7 +88,7 @@ def _point(axes: Axes, price: Price, look: Look, name: str | None) -> None:
         price.seconds,
         100 * value.mean,
         color=look.colour,
-        marker=MARKERS[look.marker] or "o",
+        marker=MARKERS[look.marker] or _BASELINES[price.method.baseline or "balanced"],
         markersize=4.5,
         markerfacecolor=look.colour if price.front else "white",
         markeredgewidth=1,

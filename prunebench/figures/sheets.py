@@ -40,4 +40,5 @@ class Kind:
     name: str  # of the files
     sentence: str  # what each of them shows
     sheets: Sequence[Sheet] = ()
-    missing: str = ""  # what a store must hold for it
+    missing: str = ""  # why there is none, where there is none
+    others: str = ""  # why there are no more

@@ -20,7 +20,7 @@ COLUMNS = (
     *("heading", "scorer", "selector", "source", "keep", "start_from_hardest", "start_from_easiest"),
     *("seeds", "mean", "low", "high", "chosen_by"),
 )
-_JUDGED = {"trained": "test accuracy, %", "judged": "accuracy of the judge on the training split, %"}
+_JUDGED = {"trained": "test accuracy, %", "judged": "judged on the training split, %"}
 
 
 def sheets(panels: Sequence[WindowPanel]) -> list[Sheet]:
