@@ -79,6 +79,13 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def arranged(figure: Figure) -> Figure:
+    """The figure with everything in its place for good, so that it is found once and not for each format."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
 def written(figure: Figure, form: str, title: str) -> bytes:
     """The bytes of a figure as "png" or "svg", the same for the same figure: no date, no version."""
     stream = io.BytesIO()

@@ -16,7 +16,7 @@ from ..leaderboard.wording import notes
 from ..spec import near
 from ..store import Store
 from . import critical_difference, curves, pareto, quotas, transfer_map, window_starts
-from .drawing import drawing, written
+from .drawing import arranged, drawing, written
 from .own_files import write_own
 from .sheets import Kind, Sheet
 
@@ -168,7 +168,7 @@ def _named(kind: Kind) -> list[tuple[str, Sheet]]:
 
 
 def _files(name: str, sheet: Sheet) -> dict[str, bytes]:
-    figure = sheet.draw()
+    figure = arranged(sheet.draw())
     told = {f"{name}.{form}": written(figure, form, sheet.title) for form in ("png", "svg")}
     return told | {f"{name}.csv": sheet.csv()}
 
