@@ -30,6 +30,18 @@ def label(kind: str, text: str) -> str:
         return text
 
 
+def classes_of(dataset: str, fingerprint: str) -> Any:
+    """(N,) labels of a data set that can be read by its text alone, as for the score atlas; None where it cannot be, or
+    is not the one of that fingerprint (another setting, folder or picture size)."""
+    from .datasets.loading import load
+
+    try:
+        found = load(plugins.installed(), dataset, Path("data"), tell=False)
+    except UserError:
+        return None
+    return found.train.labels if found.fingerprint == fingerprint else None
+
+
 def print_board(found: Any, form: str, out: Path | None, shown: str = "results") -> None:
     from .leaderboard.formats import render
 
@@ -52,11 +64,16 @@ def leaderboard_of(
     out: Path | None,
     track: str = "open",
     shown: str = "results",
+    margin: float = 0.5,
 ) -> None:
-    """The leaderboard of stores, printed or written, with its columns of results or of cost."""
+    """The leaderboard of stores, printed or written, with its columns of results, tests or cost."""
     from .leaderboard import leaderboard
 
-    found = leaderboard([_opened(store) for store in stores], group_by=tuple(group_by), labels=label, track=track)
+    for store in stores:
+        if not store.is_dir():
+            raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
+    opened = [Store(store) for store in stores]
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track, margin=margin)
     print_board(found, form, out, shown)
 
 
@@ -66,16 +83,11 @@ def report_of(
     """Every figure that stores have data for, written into a folder; pictures where ``data`` says where they lie."""
     from .figures.report import Material, report
     from .leaderboard import leaderboard
+    from .leaderboard.stores import opened_stores
 
-    opened = [_opened(store) for store in stores]
+    opened = opened_stores(stores)
     found = leaderboard(opened, group_by=tuple(group_by), labels=label)
-    made = report(Material(found, opened, label, data), out, only)
+    made = report(Material(found, opened, label, classes_of if data else None, data), out, only)
     say(f"{len(made.figures)} figures in {out}, {len(made.changed)} files changed; begin with {out / 'index.md'}")
     for each in made.left_out:
         say(f"left out: {each}")
-
-
-def _opened(store: Path) -> Store:
-    if not store.is_dir():
-        raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
-    return Store(store)

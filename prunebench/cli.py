@@ -162,14 +162,16 @@ def train(subset: Path, as_json: bool, **given: Any) -> None:
 @click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True)
 @click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
-@click.option("--columns", type=click.Choice(["results", "cost"]), default="results", help="Of table and md.")
+@click.option("--columns", type=click.Choice(["results", "cost", "tests"]), default="results", help="Of table and md.")
+@click.option("--margin", type=float, default=0.5, show_default=True, help="Points that count as a tie.")
 @track_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write here instead of standard output.")
 def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, columns: str, **shown: Any) -> None:
     """The leaderboard of one or more stores [default: runs]; CSV and JSON hold all columns."""
     from . import boards
 
-    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, shown["out"], shown["track"], columns)
+    out, track, margin = shown["out"], shown["track"], shown["margin"]
+    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, out, track, columns, margin)
 
 
 @cli.command()

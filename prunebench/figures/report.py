@@ -9,13 +9,14 @@ from pathlib import Path
 
 from .. import views
 from ..errors import UserError
+from ..leaderboard.atlas import Classes, atlases
 from ..leaderboard.escaping import markdown
 from ..leaderboard.labels import Labels
 from ..leaderboard.ranking import Board
 from ..leaderboard.wording import notes
 from ..spec import near
 from ..store import Store
-from . import critical_difference, curves, pareto, quotas, transfer_map, window_starts
+from . import atlas, critical_difference, curves, pareto, quotas, transfer_map, window_starts
 from .drawing import arranged, drawing, written
 from .own_files import write_own
 from .sheets import Kind, Sheet
@@ -32,6 +33,7 @@ class Material:
     board: Board
     stores: Sequence[Store]
     labels: Labels | None = None
+    classes: Classes | None = None  # what knows labels, for scores that compare within a class only
     data_root: Path | None = None  # where the data sets of `pictures` lie; None: no picture is read
 
 
@@ -90,6 +92,21 @@ def _quotas(of: Material) -> Kind:
     )
 
 
+def _atlas(of: Material) -> Kind:
+    try:
+        found = atlases(of.stores, labels=of.labels, classes=of.classes)
+    except UserError:  # no scores at all
+        found = []
+    apart = ", ".join(name for each in found for name in each.left_out)
+    return Kind(
+        "atlas",
+        "How alike the scores of two scorers are: rank correlation, and overlap of the hardest examples beyond chance.",
+        atlas.sheets(views.score_maps(found)),
+        "there are no two scorers of one data set whose scores can be compared",
+        others=f"{apart}: compared within a class only, and classes are read where --pictures asks" if apart else "",
+    )
+
+
 def _critical_difference(of: Material) -> Kind:
     return Kind(
         "critical-difference",
@@ -116,6 +133,7 @@ KINDS: Mapping[str, Callable[[Material], Kind]] = {
     "pareto": _pareto,
     "window-starts": _window_starts,
     "quotas": _quotas,
+    "atlas": _atlas,
     "critical-difference": _critical_difference,
     PICTURES: _pictures,
 }

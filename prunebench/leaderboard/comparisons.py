@@ -27,10 +27,16 @@ def compared(rows: Sequence[Row], rival: str, margin: float) -> list[Row]:
     front = pareto(rows)
     told = []
     for place, row in enumerate(rows):
-        other, best = others[place], to_best[place]
-        row = replace(row, difference=to_rival[place], verdict=verdict(to_rival[place], margin), best_other=best)
-        row = replace(row, best_other_label=other.label if other and best else None)
-        told.append(row if _apart(row) else replace(row, pareto=place in front))
+        other, difference, best = others[place], to_rival[place], to_best[place]
+        changed = replace(
+            row,
+            difference=difference,
+            verdict=verdict(difference, margin),
+            best_other=best,
+            best_other_label=other.label if other and best else None,
+            pareto=None if _apart(row) else place in front,
+        )
+        told.append(changed)
     return told
 
 

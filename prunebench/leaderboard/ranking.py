@@ -51,7 +51,7 @@ class Board:
         return sum(table.missing for table in self.tables)
 
     def render(self, form: str = "table", columns: str = "results") -> str:
-        """As "table" (terminal, 100 columns), "md", "csv" or "json"; tables show "results" or "cost"."""
+        """As "table" (terminal, 100 columns), "md", "csv" or "json"; tables show "results", "tests" or "cost"."""
         from .formats import render
 
         return render(self, form, columns)
