@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 12  # methods that a column has room to name; the others are thin grey lines, and stand in the CSV
+FEW = 6  # bands that can be told apart where they lie over each other
 COLUMNS = ("heading", "method", "baseline", "keep", "examples", "seeds", "mean", "low", "high")
 MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "cross": "X", "down": "v"}
 MARKERS |= {"plus": "P", "pentagon": "p", "star": "*", "": ""}
@@ -59,7 +60,7 @@ def _lines(panel: CurvePanel, keeps: Sequence[float], looks: Mapping[str, Look],
     for curve in unnamed:
         axes.plot(curve.keep, [100 * v.mean for v in curve.values], color=FAINT, linewidth=0.7, zorder=1)
     for curve, name in zip(named, shown, strict=True):
-        line(axes, curve.keep, curve.values, looks[curve.method.name], name)
+        line(axes, curve.keep, curve.values, looks[curve.method.name], name, 0.12 if len(named) <= FEW else 0.06)
     if panel.full:
         axes.axhline(100 * panel.full.mean, color=INK, linewidth=0.8, dashes=(6, 2), zorder=1.5, label="full data")
     ratio_axis(axes, keeps)
@@ -72,7 +73,9 @@ def _lines(panel: CurvePanel, keeps: Sequence[float], looks: Mapping[str, Look],
     return figure
 
 
-def line(axes: Axes, x: Sequence[float], values: Sequence[Estimate], look: Look, name: str) -> None:
+def line(
+    axes: Axes, x: Sequence[float], values: Sequence[Estimate], look: Look, name: str, strength: float = 0.12
+) -> None:
     """Means in percent, with the band of those that have an interval."""
     grey = not look.marker
     axes.plot(
@@ -89,7 +92,7 @@ def line(axes: Axes, x: Sequence[float], values: Sequence[Estimate], look: Look,
     )
     low = [math.nan if v.low is None else 100 * max(0.0, v.low) for v in values]
     high = [math.nan if v.high is None else 100 * min(1.0, v.high) for v in values]
-    axes.fill_between(x, low, high, color=look.colour, alpha=0.12, linewidth=0, zorder=1)
+    axes.fill_between(x, low, high, color=look.colour, alpha=strength, linewidth=0, zorder=1)
 
 
 def _named(curves: Sequence[Curve]) -> tuple[list[Curve], list[Curve]]:
