@@ -75,3 +75,19 @@ def leaderboard_of(
     opened = [Store(store) for store in stores]
     found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track, margin=margin)
     print_board(found, form, out, shown)
+
+
+def report_of(
+    stores: Sequence[Path], out: Path, group_by: Sequence[str], only: Sequence[str], data: Path | None
+) -> None:
+    """Every figure that stores have data for, written into a folder; pictures where ``data`` says where they lie."""
+    from .figures.report import Material, report
+    from .leaderboard import leaderboard
+    from .leaderboard.stores import opened_stores
+
+    opened = opened_stores(stores)
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label)
+    made = report(Material(found, opened, label, classes_of if data else None, data), out, only)
+    say(f"{len(made.figures)} figures in {out}, {len(made.changed)} files changed; begin with {out / 'index.md'}")
+    for each in made.left_out:
+        say(f"left out: {each}")
