@@ -53,11 +53,20 @@ def leaderboard_of(
     track: str = "open",
     shown: str = "results",
 ) -> None:
-    """The leaderboard of stores, printed or written, with its columns of results or of cost."""
+    """The leaderboard of stores, printed or written, with its columns of results or of cost; as HTML, a folder."""
     from .leaderboard import leaderboard
 
     for store in stores:
         if not store.is_dir():
             raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
-    found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label, track=track)
+    if form == "html" and out is None:
+        raise UserError("--format html writes a folder of pages: name it with --out DIR")
+    opened = [Store(store) for store in stores]
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track)
+    if form == "html" and out is not None:
+        from .leaderboard_page import write_page
+
+        write_page(found, out, plugins.installed(), opened)
+        say(f"written: {out}; open {out / 'index.html'} in a browser")
+        return
     print_board(found, form, out, shown)
