@@ -12,10 +12,12 @@ from typing import Any
 from ..errors import UserError
 from ..spec import near
 from ..types import TrialResult
+from .friedman import AverageRanks
 from .groups import TRAINED, Group, groups, on_track, unscored
 from .labels import Labels, labels_for, method_label
 from .table import SPLITS, Table, Variant, tables
 from .transfer import Transfer, transfers
+from .verdicts import Tally
 
 RIVALS = {"open": "balanced", "label-free": "random"}  # track -> the baseline that its rows are compared with
 
@@ -40,6 +42,9 @@ class Board:
     left_out: int = 0  # records that cannot be ranked
     track: str = "open"  # "label-free": rows that saw no labels but those of the selected examples
     transfers: tuple[Transfer, ...] = ()  # of methods that were trained on the network that scored and on others
+    margin: float = 0.5  # percentage points within which a method counts as good as the rival
+    tallies: tuple[Tally, ...] = ()  # wins, ties and losses of each method over all tables
+    ranks: tuple[AverageRanks, ...] = ()  # over data sets, where there are enough of them
 
     @property
     def missing(self) -> int:

@@ -31,7 +31,10 @@ class Summary:
     n: int
     mean: float
     sd: float | None
-    half: float | None  # half width of the 95 % interval
+    half: float | None  # half the width of the 95 % interval
+    interval: str | None = None  # how it was made, "t" or "BCa"; None with one seed
+    low: float | None = None  # its ends: a BCa interval need not be symmetric about the mean
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,21 @@ class Difference:
     half: float | None
     p: float | None  # paired t, two-sided; None for one pair, and where all differences are the same
     p_holm: float | None = None  # adjusted over the family shown
+    interval: str | None = None  # how it was made, "t" or "BCa"; None for one pair
+    low: float | None = None  # its ends: a BCa interval need not be symmetric about the mean
+    high: float | None = None
+    permutation: float | None = None  # paired permutation, two-sided; None where it cannot reach the level at all
+    permutation_holm: float | None = None  # adjusted over the family shown
+    flips: int = 0  # what the permutation test turns around: the pairs, or the scoring runs where seeds share some
 
     @property
     def significant(self) -> bool:
         return self.p_holm is not None and self.p_holm < LEVEL
+
+    @property
+    def least(self) -> float:
+        """The smallest p that a permutation test of so few pairs can give, 2 / 2^flips, at most 1."""
+        return min(1.0, 2.0 ** (1 - self.flips))
 
 
 def summarise(values: Sequence[float], runs: Sequence[int] | None = None) -> Summary:

@@ -59,10 +59,21 @@ class Row:
     select_seconds: float | None = None  # as if alone
     train_seconds: float = 0.0
     reuses: float | None = None  # trainings after which the selection has paid for itself, see `costs`
+    best_other: Difference | None = None  # to the best other method of the same table with as many examples
+    best_other_label: str | None = None  # which that is; None where there is no other
+    verdict: str | None = (
+        None  # of `difference`: "win", "tie", "loss", "open", see `verdicts`; None without an interval
+    )
+    pareto: bool | None = None  # on the front of accuracy and total cost; None for the full data and oracles
 
     @property
     def by_seed(self) -> dict[int, float]:
         return {t.seed: t.accuracy for t in self.trials}
+
+    @property
+    def total_seconds(self) -> float:
+        """Scoring, selecting and one training, as if alone."""
+        return (self.score_seconds or 0.0) + (self.select_seconds or 0.0) + self.train_seconds
 
     @property
     def runs(self) -> dict[int, int] | None:
