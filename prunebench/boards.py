@@ -66,7 +66,7 @@ def leaderboard_of(
     if form == "html" and out is not None:
         from .leaderboard_page import write_page
 
-        write_page(found, out, plugins.installed(), opened)
+        write_page(found, out, plugins.installed(), opened, label)
         say(f"written: {out}; open {out / 'index.html'} in a browser")
         return
     print_board(found, form, out, shown)

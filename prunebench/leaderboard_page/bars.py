@@ -42,7 +42,7 @@ class Scale:
         zero = self._place(0.0) if self.signed else None
         if found.half is None:
             return Bar(self._place(found.mean), None, None, False, False, zero)
-        low, high = found.mean - found.half, found.mean + found.half
+        low, high = _ends(found)
         cut = low < self.low - 1e-12, high > self.high + 1e-12
         return Bar(self._place(found.mean), self._place(low), self._place(high), *cut, zero)
 
@@ -61,8 +61,16 @@ def scale_of(found: Sequence[Summary | Difference], floor: float | None = None, 
         return Scale(0.0, 1.0, floor is None)
     means = [f.mean for f in found] + ([0.0] if floor is None else [])
     room = _WIDEST * max(max(means) - min(means), 0.01)
-    low = max(min(min(f.mean - (f.half or 0.0) for f in found), *means), min(means) - room)
-    high = min(max(max(f.mean + (f.half or 0.0) for f in found), *means), max(means) + room)
+    low = max(min(min(_ends(f)[0] for f in found), *means), min(means) - room)
+    high = min(max(max(_ends(f)[1] for f in found), *means), max(means) + room)
     low = low if floor is None else max(low, floor)
     high = high if ceiling is None else min(high, ceiling)
     return Scale(low, high, floor is None) if high - low > 1e-9 else Scale(low - 0.005, high + 0.005, floor is None)
+
+
+def _ends(found: Summary | Difference) -> tuple[float, float]:
+    """Of the interval; the mean twice where there is none."""
+    if found.low is not None and found.high is not None:
+        return found.low, found.high
+    half = found.half or 0.0
+    return found.mean - half, found.mean + half

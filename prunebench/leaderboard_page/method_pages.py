@@ -11,6 +11,7 @@ from ..cards import Card, card_of
 from ..errors import UserError
 from ..methods import Method as Installed
 from ..registry import Registry
+from .colours import Look
 from .names import Method, method_of, text
 from .overview import Group, Line
 
@@ -49,7 +50,7 @@ class MethodPage:
 
     method: Method
     label: str
-    colour: str
+    look: Look
     texts: tuple[tuple[str, str], ...]  # (kind, canonical text)
     cards: tuple[MethodCard, ...]
     unknown: tuple[str, ...]  # of which no card is known here
@@ -86,7 +87,7 @@ def _page(
     return MethodPage(
         method=method,
         label=text(first.row.label.removesuffix(variant)),
-        colour=first.colour,
+        look=first.look,
         texts=tuple((kind, text(told)) for kind, told in texts),
         cards=cards,
         unknown=tuple(text(told) for kind, told in texts if not known[kind, told]),

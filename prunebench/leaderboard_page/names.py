@@ -36,9 +36,9 @@ def method_file(method: Method) -> str:
     return f"methods/{_hash(method)}.html"
 
 
-def row_file(row: Row, table: Table) -> str:
-    told = [*method_of(row), row.keep, row.variant, dict(table.conditions), dict(table.split)]
-    return f"rows/{_hash(told)}.html"
+def records_file(row: Row, table: Table) -> str:
+    """The page of all records of a row's method in its table."""
+    return f"records/{_hash([*method_of(row), row.variant, dict(table.conditions), dict(table.split)])}.html"
 
 
 def _hash(told: Any) -> str:

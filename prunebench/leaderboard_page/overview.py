@@ -6,22 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from ..leaderboard.ranking import RIVALS, Board
 from ..leaderboard.statistics import Difference
 from ..leaderboard.table import Row, Table
 from ..leaderboard.wording import cells, columns, headings, transfer_tables
-from .bars import Bar, Scale, scale_of
-from .colours import Colours
-from .names import Method, method_file, method_of, row_file, text
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One field of a table: its column, what stands there, and its interval as a bar."""
-
-    name: str
-    said: str
-    bar: Bar | None = None
+from .bars import Scale, scale_of
+from .colours import Colours, Look
+from .markup import cells_with_bars
+from .names import Method, method_file, method_of, records_file, text
 
 
 @dataclass(frozen=True)
@@ -30,10 +24,10 @@ class Line:
 
     label: str
     method: str  # file of its method's page
-    page: str  # file of its own page
-    colour: str  # class of the marker's colour
+    page: str  # file of its records
+    look: Look
     row: Row
-    cells: tuple[Cell, ...]  # without the method's name
+    cells: Markup  # those after the method's name
     ends: bool  # a section ends with it
 
 
@@ -59,14 +53,25 @@ class Compared:
 
 def groups(board: Board, colours: Colours) -> tuple[Group, ...]:
     """Every table as the terminal shows it, with bars for its intervals."""
-    names = columns(board)
+    shown = columns(board)
     found = []
     for i, (heading, table) in enumerate(zip(headings(board), board.tables, strict=True)):
+        names = _names(shown, table)
         scales = scale_of([row.accuracy for row in table.rows], 0.0, 1.0), scale_of(_differences(table.rows))
         lines = [_line(row, after, table, names, scales, colours) for row, after in _followed(table.rows)]
         keeps = tuple(dict.fromkeys(f"{row.keep:.4g}" for row in table.rows))
         found.append(Group(f"table-{i + 1}", text(heading), table, names, tuple(lines), keeps))
     return tuple(found)
+
+
+def _names(shown: Sequence[str], table: Table) -> tuple[str, ...]:
+    """The columns of the terminal and all seconds, without those that say nothing in any row of this table."""
+    names = (*(name for name in shown if name not in _SECONDS), *_SECONDS)
+    said = zip(*(cells(row, names) for row in table.rows), strict=True)
+    return tuple(name for name, column in zip(names, said, strict=True) if set(column) != {"-"})
+
+
+_SECONDS = ("score s", "select s", "train s")
 
 
 def _followed(rows: Sequence[Row]) -> Iterable[tuple[Row, Row | None]]:
@@ -88,10 +93,10 @@ def _line(
     return Line(
         label=text(said[0]),
         method=method_file(method_of(row)),
-        page=row_file(row, table),
-        colour=colours.of(row),
+        page=records_file(row, table),
+        look=colours.of(row),
         row=row,
-        cells=tuple(Cell(n, s, bars.get(n)) for n, s in zip(names[1:], said[1:], strict=True)),
+        cells=cells_with_bars((s, bars.get(n)) for n, s in zip(names[1:], said[1:], strict=True)),
         ends=after is not None and (after.keep, after.oracle) != (row.keep, row.oracle),
     )
 

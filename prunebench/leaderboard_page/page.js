@@ -53,7 +53,7 @@ class Rows {
     this.name = new Map(this.rows.map((row, i) => [row, this.names[i]]));
     this.matches = new Set(this.rows);
     this.most = PAGE;
-    this.headers();
+    if (this.given.length > 1) this.headers();
     this.pager();
     this.show();
   }

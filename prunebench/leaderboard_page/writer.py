@@ -1,4 +1,5 @@
-"""Writing the folder: the first page, a page per method, a page per row with its records, the subset files.
+"""Writing the folder: the first page, a page per method, a page per method and table with
+the records, the subset files.
 
 All text passes a template that escapes it (autoescape, and a name that is not there is an error); the pages carry a
 content security policy that lets them load their own style sheet, script and pictures and nothing else.
@@ -15,29 +16,33 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import __version__
+from ..leaderboard.labels import Labels
 from ..leaderboard.ranking import Board
 from ..leaderboard.wording import footnote, notes
 from ..registry import Registry
 from ..store import Store
-from . import provenance
+from . import markup, provenance
+from .chart_sets import charts_of
 from .colours import colours_of
 from .folder import replaced
 from .method_pages import method_pages
 from .names import method_file, text
 from .overview import compared, failed, groups, transferred
-from .row_pages import NUMBERS, Subsets, row_page
+from .record_pages import HASHES, NUMBERS, Subsets, record_page, record_pages
 
 _HERE = Path(__file__).parent
-MOST_CLASSES = 50  # in the view of a row, those with the lowest recall
 
 
-def write_page(board: Board, out: Path, registry: Registry, stores: Sequence[Store] = ()) -> None:
+def write_page(
+    board: Board, out: Path, registry: Registry, stores: Sequence[Store] = (), labels: Labels | None = None
+) -> None:
     """The page of a board as a folder; what stood there of an earlier one is replaced, whole or not at all.
 
     Args:
         out: the folder; made where it is not there.
         registry: where the methods' cards come from.
-        stores: where the subset files are looked for; without any, the page has none.
+        stores: where the subset files and what judged windows are looked for; without any, the page has none.
+        labels: (kind, canonical text) -> what people read, as of the board.
 
     Raises:
         UserError: ``out`` holds other files, or cannot be written.
@@ -45,6 +50,7 @@ def write_page(board: Board, out: Path, registry: Registry, stores: Sequence[Sto
     with replaced(out) as folder:
         colours = colours_of(board)
         found = groups(board, colours)
+        drawn = charts_of(board, found, stores, colours, labels)
         methods = [(method_file(page.method), page) for page in method_pages(found, registry)]
         _write(
             folder / "index.html",
@@ -56,17 +62,16 @@ def write_page(board: Board, out: Path, registry: Registry, stores: Sequence[Sto
             failed=failed(board),
             transfers=transferred(board),
             methods=methods,
-            charts={group.id: () for group in found},
-            across=(),
+            charts=drawn.of,
+            across=drawn.across,
             pictures_note="",
         )
         for name, page in methods:
             _write(folder / name, "method.html.j2", "../", page=page)
         subsets = Subsets(stores, folder)
         for group in found:
-            for line in group.lines:
-                row = row_page(group, line, subsets)
-                _write(folder / line.page, "row.html.j2", "../", page=row, has_subsets=any(r.subset for r in row.records))
+            for name, lines in record_pages(group).items():
+                _write(folder / name, "records.html.j2", "../", page=record_page(group, lines, subsets))
         for name in ("page.css", "page.js"):
             shutil.copyfile(_HERE / name, folder / name)
 
@@ -90,25 +95,10 @@ def environment() -> Environment:
     found.globals |= {
         "version": __version__,
         "name": text,
-        "numbers": NUMBERS,
+        "number_names": NUMBERS,
         "cost_names": provenance.COST_NAMES,
-        "most_classes": MOST_CLASSES,
-        "lowest": _lowest,
-        "largest_share": _largest_share,
+        "hash_names": HASHES,
+        "rows": markup.rows,
+        "joined": markup.joined,
     }
     return found
-
-
-Classes = Sequence[tuple[float | None, float | None]]
-
-
-def _lowest(classes: Classes) -> list[tuple[int, float | None, float | None]]:
-    """(class, recall, share), in order; of many classes only those with the lowest recall."""
-    found = [(c, recall, share) for c, (recall, share) in enumerate(classes)]
-    if len(found) <= MOST_CLASSES:
-        return found
-    return sorted(found, key=lambda told: (told[1] is None, told[1] or 0.0, told[0]))[:MOST_CLASSES]
-
-
-def _largest_share(classes: Classes) -> float:
-    return max((share for _, share in classes if share is not None), default=1.0)
