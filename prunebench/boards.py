@@ -30,6 +30,18 @@ def label(kind: str, text: str) -> str:
         return text
 
 
+def classes_of(dataset: str, fingerprint: str) -> Any:
+    """(N,) labels of a data set that can be read by its text alone, as for the score atlas; None where it cannot be, or
+    is not the one of that fingerprint (another setting, folder or picture size)."""
+    from .datasets.loading import load
+
+    try:
+        found = load(plugins.installed(), dataset, Path("data"), tell=False)
+    except UserError:
+        return None
+    return found.train.labels if found.fingerprint == fingerprint else None
+
+
 def print_board(found: Any, form: str, out: Path | None, shown: str = "results") -> None:
     from .leaderboard.formats import render
 
@@ -52,8 +64,9 @@ def leaderboard_of(
     out: Path | None,
     track: str = "open",
     shown: str = "results",
+    margin: float = 0.5,
 ) -> None:
-    """The leaderboard of stores, printed or written, with its columns of results or of cost; as HTML, a folder."""
+    """The leaderboard of stores, printed or written, with its columns of results, tests or cost; HTML as a folder."""
     from .leaderboard import leaderboard
 
     for store in stores:
@@ -62,7 +75,7 @@ def leaderboard_of(
     if form == "html" and out is None:
         raise UserError("--format html writes a folder of pages: name it with --out DIR")
     opened = [Store(store) for store in stores]
-    found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track)
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track, margin=margin)
     if form == "html" and out is not None:
         from .leaderboard_page import write_page
 
@@ -70,3 +83,19 @@ def leaderboard_of(
         say(f"written: {out}; open {out / 'index.html'} in a browser")
         return
     print_board(found, form, out, shown)
+
+
+def report_of(
+    stores: Sequence[Path], out: Path, group_by: Sequence[str], only: Sequence[str], data: Path | None
+) -> None:
+    """Every figure that stores have data for, written into a folder; pictures where ``data`` says where they lie."""
+    from .figures.report import Material, report
+    from .leaderboard import leaderboard
+    from .leaderboard.stores import opened_stores
+
+    opened = opened_stores(stores)
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label)
+    made = report(Material(found, opened, label, classes_of if data else None, data), out, only)
+    say(f"{len(made.figures)} figures in {out}, {len(made.changed)} files changed; begin with {out / 'index.md'}")
+    for each in made.left_out:
+        say(f"left out: {each}")

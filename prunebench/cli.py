@@ -164,7 +164,8 @@ def train(subset: Path, as_json: bool, **given: Any) -> None:
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "csv", "json", "html"]), default="table", show_default=True
 )
-@click.option("--columns", type=click.Choice(["results", "cost"]), default="results", help="Of table and md.")
+@click.option("--columns", type=click.Choice(["results", "cost", "tests"]), default="results", help="Of table and md.")
+@click.option("--margin", type=float, default=0.5, show_default=True, help="Points that count as a tie.")
 @track_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write here instead of standard output; of html, the folder."
@@ -173,7 +174,23 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
     """The leaderboard of one or more stores [default: runs]; CSV and JSON hold all columns."""
     from . import boards
 
-    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, shown["out"], shown["track"], columns)
+    out, track, margin = shown["out"], shown["track"], shown["margin"]
+    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, out, track, columns, margin)
+
+
+@cli.command()
+@click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the figures.")
+@click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True, help="As of leaderboard.")
+@click.option("--only", type=Words(), default="", metavar="KINDS", help="e.g. curves,pareto [default: all].")
+@click.option("--pictures", is_flag=True, help="Also easy and hard pictures, read from the data sets.")
+@click.option("--data-root", default="data", show_default=True, help="Where these data sets lie.")
+def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: Any) -> None:
+    """Figures of one or more stores [default: runs] as PNG, SVG and CSV, with an index.md that lists them."""
+    from . import boards
+
+    asked = pictures or "pictures" in given["only"]
+    boards.report_of(stores or (Path("runs"),), data=Path(data_root) if asked else None, **given)
 
 
 # -- looking around ---------------------------------------------------------------------------------------------------

@@ -68,6 +68,7 @@ LAYERS = [
         "card_formats",
         "leaderboard",
         "views",
+        "figures",
         "leaderboard_page",
         "boards",
         "dry_run",

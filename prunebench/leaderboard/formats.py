@@ -18,12 +18,24 @@ from rich.text import Text
 
 from ..errors import UserError
 from ..spec import near
+from .contests import (
+    rank_notes,
+    rank_tables,
+    tally_tables,
+    tested_cells,
+    tested_columns,
+    tested_footnote,
+    told_difference,
+    told_ranks,
+    told_tally,
+)
 from .costs import COUNTED
 from .costs import told as told_reuses
 from .escaping import clean, csv_text, markdown
 from .groups import TRAINED
 from .ranking import RIVALS, Board, plugin_versions
-from .table import MEASURES, Row, Table
+from .rows import MEASURES, Row
+from .table import Table
 from .transfer import Transfer
 from .wording import (
     COST_COLUMNS,
@@ -43,7 +55,7 @@ VERSION = 1  # of the JSON form
 
 
 def render(board: Board, form: str = "table", shown: str = "results") -> str:
-    """The board as "table", "md", "csv" or "json"; the first two show "results" or "cost", the others everything.
+    """The board as "table", "md", "csv" or "json"; the first two show "results", "tests" or "cost", the others all.
 
     Raises:
         UserError: another form, or other columns.
@@ -85,23 +97,26 @@ class _Grid:
 
 def _grids(board: Board, shown: str) -> Iterator[tuple[str, _Grid]]:
     """Heading and cells of every table, and of what is shown of transfer below them."""
-    names = columns(board) if shown == "results" else COST_COLUMNS
+    names = {"results": columns, "tests": tested_columns}.get(shown, lambda _: COST_COLUMNS)(board)
+    told = {"tests": tested_cells, "cost": cost_cells}.get(shown, lambda row: cells(row, names))
     for heading, table in zip(headings(board), board.tables, strict=True):
-        lines = [cells(row, names) if shown == "results" else cost_cells(row) for row in table.rows]
+        lines = [told(row) for row in table.rows]
         following = (*table.rows[1:], None)
         ends = [
             after is not None and (after.keep, after.oracle) != (row.keep, row.oracle)
             for row, after in zip(table.rows, following, strict=True)
         ]
         yield heading, _Grid(names, lines, ends)
-    if shown == "results":
-        for heading, names, lines in transfer_tables(board):
-            yield heading, _Grid(names, lines, [False] * len(lines))
+    more = {"results": (transfer_tables, rank_tables), "tests": (tally_tables, rank_tables)}.get(shown, ())
+    for found in (shown_below for tables in more for shown_below in tables(board)):
+        heading, names, lines = found
+        yield heading, _Grid(names, lines, [False] * len(lines))
 
 
 def _below(board: Board, shown: str) -> list[str]:
-    said = footnote(board) if shown == "results" else COST_FOOTNOTE
-    return notes(board) + (list(said) if board.tables else [])
+    said = {"results": footnote, "tests": tested_footnote}.get(shown, lambda _: COST_FOOTNOTE)(board)
+    ranked = rank_notes(board) if shown != "cost" else []
+    return notes(board) + ([*ranked, *said] if board.tables else [])
 
 
 def _plain(grid: _Grid) -> str:
@@ -177,6 +192,8 @@ _NAMED = ("method", "baseline", "scorer", "selector", "variant", "keep", "exampl
 _SECONDS = ("score_seconds", "select_seconds", "train_seconds")
 _ACCURACY = ("mean", "sd", "half")
 _AGAINST = ("n", "mean", "half", "p", "p_holm")
+_ENDS = ("interval", "low", "high")
+_RESAMPLED = (*_ENDS, "permutation", "permutation_holm", "flips")
 _GAP = ("gap", "gap_half")
 STEPS = ("score", "select", "train")
 CSV_COLUMNS = (
@@ -188,6 +205,11 @@ CSV_COLUMNS = (
     *(f"{step}_{name}" for step in STEPS for name in ("seconds_here", *COUNTED)),
     "reuses",
     *(f"transfer_{name}" for name in ("seeds", "on_others", *_GAP)),
+    *(f"accuracy_{name}" for name in _ENDS),
+    *(f"vs_balanced_{name}" for name in _RESAMPLED),
+    *("verdict", "best_other"),
+    *(f"vs_best_other_{name}" for name in (*_AGAINST, *_RESAMPLED)),
+    *("total_seconds", "pareto"),
 )
 
 
@@ -203,14 +225,16 @@ def _line(number: int, row: Row, table: Table, transfer: Transfer | None) -> dic
 
 
 def _flat(row: Row, table: Table) -> dict[str, Any]:
-    told, against = _row(row), row.difference
+    told, against, best = _row(row), row.difference, row.best_other
     return {
         **{k: "-".join(map(str, v)) if isinstance(v, list) else v for k, v in table.conditions.items()},
         **{name: told[name] for name in (*_NAMED, *_SECONDS)},
         **{name: row.measures.get(name) for name in MEASURES},
         "seeds": row.accuracy.n,
-        **{f"accuracy_{name}": told["accuracy"][name] for name in _ACCURACY},
-        **{f"vs_balanced_{name}": getattr(against, name) if against else None for name in _AGAINST},
+        **{f"accuracy_{name}": told["accuracy"][name] for name in (*_ACCURACY, *_ENDS)},
+        **{f"vs_balanced_{n}": getattr(against, n) if against else None for n in (*_AGAINST, *_RESAMPLED)},
+        **{f"vs_best_other_{n}": getattr(best, n) if best else None for n in (*_AGAINST, *_RESAMPLED)},
+        **{name: told[name] for name in ("verdict", "best_other", "total_seconds", "pareto")},
     }
 
 
@@ -234,6 +258,9 @@ def as_json(board: Board, shown: str = "everything") -> str:
             }
             for heading, table in zip(headings(board), board.tables, strict=True)
         ],
+        "margin": board.margin,
+        "tallies": [told_tally(tally) for tally in board.tallies],
+        "ranks": [told_ranks(found) for found in board.ranks],
         "transfer": [_told_transfer(transfer, board) for transfer in board.transfers],
         "failed": board.failures,
         "left_out": board.left_out,
@@ -254,9 +281,7 @@ def _told_transfer(transfer: Transfer, board: Board) -> dict[str, Any]:
         "group": group,
         **{"method": clean(row.label), "scorer": row.scorer, "selector": row.selector, "variant": row.variant},
         **{"keep": row.keep, "reference": transfer.reference, "others": transfer.others},
-        "on_reference": asdict(transfer.on_reference),
-        "on_others": asdict(transfer.on_others),
-        "gap": asdict(transfer.gap),
+        **{name: told_difference(getattr(transfer, name)) for name in ("on_reference", "on_others", "gap")},
     }
 
 
@@ -272,11 +297,16 @@ def _row(row: Row) -> dict[str, Any]:
         "label_free": row.label_free,
         "oracle": row.oracle,
         "accuracy": asdict(row.accuracy),
-        "vs_balanced": asdict(row.difference) if row.difference else None,
+        "vs_balanced": told_difference(row.difference),
+        "verdict": row.verdict,
+        "vs_best_other": told_difference(row.best_other),
+        "best_other": None if row.best_other_label is None else clean(row.best_other_label),
+        "pareto": row.pareto,
         "measures": row.measures,
         "score_seconds": row.score_seconds,
         "select_seconds": row.select_seconds,
         "train_seconds": row.train_seconds,
+        "total_seconds": row.total_seconds,
         "costs": row.costs,
         "reuses": told_reuses(row.reuses),
         "class_counts": row.class_counts,
@@ -297,5 +327,5 @@ def _versions(row: Row) -> dict[str, list[str]]:
     return {name: sorted(versions) for name, versions in sorted(found.items())}
 
 
-SHOWN = ("results", "cost")
+SHOWN = ("results", "cost", "tests")
 FORMATS: dict[str, Callable[[Board, str], str]] = {"table": as_table, "md": as_markdown, "csv": as_csv, "json": as_json}

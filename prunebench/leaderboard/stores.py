@@ -16,6 +16,7 @@ from ..store import Store
 from ..types import Cost, TrialResult
 from .labels import Labels
 from .ranking import Board, board, versions
+from .verdicts import MARGIN
 
 log = logging.getLogger("prunebench.leaderboard")
 
@@ -26,6 +27,7 @@ def leaderboard(
     group_by: Sequence[str] = ("dataset", "budget", "model"),
     labels: Labels | None = None,
     track: str = "open",
+    margin: float = MARGIN,
 ) -> Board:
     """The board of all sound trial records of some stores.
 
@@ -35,13 +37,15 @@ def leaderboard(
             selector, track). Trials under different conditions are in different tables whatever is named here.
         labels: (kind, canonical text) -> what people read.
         track: "open", all rows; "label-free", those whose scorer and selector saw no labels, by labels revealed.
+        margin: percentage points within which a method counts as good as what it is compared with.
 
     Raises:
-        UserError: a store that is not there, stores without any trial, an unknown track or name in ``group_by``.
+        UserError: a store that is not there, stores without any trial, an unknown track or name in ``group_by``, a
+            margin outside 0 to 100.
     """
-    opened = [_opened(store) for store in _listed(stores)]
+    opened = opened_stores(stores)
     with without_collection():
-        found = {trial.id: trial for store in opened for trial in _trials(store)}
+        found = {trial.id: trial for store in opened for trial in sound_trials(store)}
     failures = {failure["id"]: failure for store in opened for failure in store.failures()}
     if not found and not failures:
         where = ", ".join(str(store.root) for store in opened) or "no store"
@@ -53,10 +57,11 @@ def leaderboard(
         labels=labels,
         variant_of=lambda trial: _definition(trial, opened) or versions(trial),
         track=track,
+        margin=margin,
     )
 
 
-def _trials(store: Store) -> Iterator[TrialResult]:
+def sound_trials(store: Store) -> Iterator[TrialResult]:
     """All sound trials; records that are no trials of this version are told in the log and left out."""
     from ..trials import read_trial  # knows models: not for those who only import this
 
@@ -121,6 +126,15 @@ def _definition(trial: TrialResult, stores: Sequence[Store]) -> str:
 def _undated(identity: Mapping[str, Any]) -> dict[str, Any]:
     """An identity without what differs from seed to seed."""
     return {k: v for k, v in identity.items() if k not in ("seed", "score_seed", "scores")}
+
+
+def opened_stores(stores: Store | str | Path | Sequence[Store | str | Path]) -> list[Store]:
+    """Stores, or the folders they lie in, opened.
+
+    Raises:
+        UserError: a store that is not there.
+    """
+    return [_opened(store) for store in _listed(stores)]
 
 
 def _listed(stores: Store | str | Path | Sequence[Store | str | Path]) -> list[Store | str | Path]:

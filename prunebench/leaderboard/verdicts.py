@@ -5,13 +5,19 @@
     tie:   it lies within [-margin, +margin]
     open:  none of these
 
-The three are tested at once, each pair of hypotheses by one interval (Goeman, Solari & Stijnen 2010, Statistics in
-Medicine 29:2117); the tie is the equivalence test of two one-sided tests (Schuirmann 1987) at 2.5 % each.
+These are the three hypotheses of three-sided testing (Goeman, Solari & Stijnen 2010, doi:10.1002/sim.4002), decided by
+one interval: superiority and inferiority beyond the margin, and equivalence by two one-sided tests (Schuirmann 1987),
+each at 2.5 %.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from .rows import Row
+from .statistics import Difference
 
 VERDICTS = ("win", "tie", "loss", "open")
 MARGIN = 0.5  # percentage points
@@ -26,3 +32,25 @@ class Tally:
     ties: int
     losses: int
     open: int
+
+
+def verdict(found: Difference | None, margin: float = MARGIN) -> str | None:
+    """What a difference in 0..1 says with a ``margin`` in percentage points; None without an interval."""
+    if found is None or found.low is None or found.high is None:
+        return None
+    edge = margin / 100
+    if found.low > edge:
+        return "win"
+    if found.high < -edge:
+        return "loss"
+    return "tie" if -edge <= found.low and found.high <= edge else "open"
+
+
+def tallies(rows: Iterable[Row]) -> list[Tally]:
+    """Of each method the verdicts of all its rows; most wins first, then fewest losses, then by label."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        if row.verdict is not None and not row.baseline and not row.oracle:
+            counts[row.label][row.verdict] += 1
+    told = [Tally(label, c["win"], c["tie"], c["loss"], c["open"]) for label, c in counts.items()]
+    return sorted(told, key=lambda t: (-t.wins, t.losses, -t.ties, t.label))

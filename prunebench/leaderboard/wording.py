@@ -9,8 +9,9 @@ from typing import Any
 from .costs import told as told_reuses
 from .groups import dynamic
 from .ranking import RIVALS, Board
+from .rows import Row
 from .statistics import Difference, Summary
-from .table import Row, Table
+from .table import Table
 from .transfer import Transfer
 
 COLUMNS = ("method", "keep", "k", "seeds", "accuracy %", "vs balanced", "score s", "select s", "train s")
@@ -30,6 +31,7 @@ COST_FOOTNOTE = (
     "less training on the subset), rounded up; never where the subset's training is not the cheaper one.",
 )
 _RUNS = "Intervals are over scoring runs where seeds share some: what shares one is no independent evidence."
+_BCA = "Intervals: t below 8 seeds, BCa bootstrap from 8 on (± half the width; CSV and JSON have the ends)."
 _GAP = (
     "Gap: gain, in points above {} random, on the network that scored, less the mean gain",
     "elsewhere; paired by seed, 95 % interval. Positive: gain that the other networks do not see.",
@@ -82,8 +84,10 @@ def footnote(board: Board) -> tuple[str, ...]:
     best = ("best ep %: mean of the highest of several looks at the test split; chosen there, and never ranked.",)
     looked = "best ep %" in columns(board)
     first = FOOTNOTE[0].replace(" touched once per trial", "") if looked else FOOTNOTE[0]
-    lines = (first, *FOOTNOTE[1:], *best * looked, *noise * ("noise %" in columns(board)))
     rows = [row for table in board.tables for row in table.rows]
+    resampled = any(row.accuracy.interval == "BCa" for row in rows)
+    first = first.replace("t-interval", "interval") if resampled else first
+    lines = (first, *(_BCA,) * resampled, *FOOTNOTE[1:], *best * looked, *noise * ("noise %" in columns(board)))
     if any(dynamic(t) for row in rows for t in row.trials):
         lines = (*lines, _POLICY)
     lines += (_RUNS,) * any(1 < len(set((row.runs or {}).values())) < row.accuracy.n for row in rows)
@@ -152,7 +156,7 @@ def cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
         "seeds": str(row.accuracy.n),
         "accuracy %": accuracy(row.accuracy),
         "best ep %": "-" if best is None else f"{100 * best:.2f}",
-        "vs balanced": difference(row),
+        "vs balanced": difference_cell(row.difference, row.accuracy.n),
         "noise %": " / ".join(f"{share:.1f}" for share in noise) or "-",
         "score s": seconds(row.score_seconds),
         "select s": seconds(row.select_seconds),
@@ -167,11 +171,11 @@ def accuracy(found: Summary) -> str:
     return f"{100 * found.mean:.2f} {half}"
 
 
-def difference(row: Row) -> str:
-    found: Difference | None = row.difference
+def difference_cell(found: Difference | None, seeds: int) -> str:
+    """Mean and interval, how many of the ``seeds`` have a partner where not all do, and * if Holm's p is below 0.05."""
     if found is None:
         return "-"
-    fewer = f" (of {found.n})" if found.n < row.accuracy.n and found.n > 1 else ""
+    fewer = f" (of {found.n})" if found.n < seeds and found.n > 1 else ""
     return f"{points(found)}{fewer}{' *' if found.significant else ''}"
 
 
@@ -243,7 +247,12 @@ def notes(board: Board) -> list[str]:
         found.append(f"{len(board.failures)} failed cell{'s' * (len(board.failures) > 1)}: {told}")
     if board.missing:
         found.append(f"{board.missing} missing cell{'s' * (board.missing > 1)}: rows with fewer seeds than their table")
-    if any(row.oracle for table in board.tables for row in table.rows):
+    rows = [row for table in board.tables for row in table.rows]
+    if single := sum(row.accuracy.n == 1 for row in rows):
+        found.append(
+            f"{single} row{'s' * (single > 1)} of one seed: no interval and no test, as one seed has no spread."
+        )
+    if any(row.oracle for row in rows):
         found.append(_ORACLE)
     if board.left_out:
         found.append(

@@ -4,14 +4,20 @@ Nothing here draws. The figures (`prunebench.figures`) and the page show the sam
 stands in the other. Names of methods and data sets are as records tell them: whoever shows them makes them inert.
 """
 
+from .atlas import ScoreMap as ScoreMap
+from .atlas import score_maps as score_maps
+from .critical_difference import RankDiagram as RankDiagram
+from .critical_difference import critical_differences as critical_differences
 from .curves import Curve as Curve
 from .curves import CurvePanel as CurvePanel
 from .curves import curves as curves
+from .palette import palette as palette
 from .pareto import ParetoPanel as ParetoPanel
 from .pareto import Price as Price
 from .pareto import pareto as pareto
 from .pictures import PictureRow as PictureRow
 from .pictures import PictureSheet as PictureSheet
+from .pictures import labelled as labelled
 from .pictures import pictures as pictures
 from .quintiles import CrossEvaluation as CrossEvaluation
 from .quintiles import cross_evaluation as cross_evaluation

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..leaderboard.ranking import Board
-from ..leaderboard.table import Row, Table
+from ..leaderboard.rows import Row
+from ..leaderboard.table import Table
 from ..leaderboard.wording import headings
 from .series import Estimate, Method, estimate, method_of
 

@@ -1,16 +1,15 @@
 """Accuracy over what it cost: scoring, selecting and one training, as if nothing had been shared.
 
-A point is on the front of its keep ratio where no other of that ratio, the full data included, is as accurate for less
-time, or more accurate for as little. Oracles, which are no contenders, are left out.
+The front is that of the leaderboard: rows that no other with as many examples beats in one and equals in the other. The
+full data stand beside it, and oracles, which are no contenders, are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..leaderboard.ranking import Board
-from ..leaderboard.table import Row
+from ..leaderboard.rows import Row
 from ..leaderboard.wording import headings
 from .series import Estimate, Method, estimate, method_of
 
@@ -26,7 +25,7 @@ class Price:
     select_seconds: float
     train_seconds: float
     accuracy: Estimate  # 0..1
-    front: bool = False
+    front: bool  # no other of as many examples is at least as accurate for at most as much, and better in one of both
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,13 @@ def pareto(board: Board) -> tuple[ParetoPanel, ...]:
         rows = [row for row in table.rows if not row.oracle]
         full = [row for row in rows if row.baseline == "full"]
         for keep in sorted({row.keep for row in rows if row.baseline != "full"}):
-            prices = [price(row) for row in rows if row.keep == keep and row.baseline != "full"]
-            found.append(ParetoPanel(heading, keep, with_front([*prices, *map(price, full)])))
+            alike = [row for row in rows if row.keep == keep and row.baseline != "full"]
+            prices = sorted(map(price, [*alike, *full]), key=lambda p: (p.seconds, -p.accuracy.mean, p.method.name))
+            found.append(ParetoPanel(heading, keep, tuple(prices)))
     return tuple(found)
 
 
 def price(row: Row) -> Price:
     """What a row says of accuracy and time."""
     spent = row.score_seconds or 0.0, row.select_seconds or 0.0, row.train_seconds
-    return Price(method_of(row), row.keep, sum(spent), *spent, estimate(row.accuracy))
-
-
-def with_front(prices: Sequence[Price]) -> tuple[Price, ...]:
-    """By seconds, those on the front marked."""
-    best, found = -1.0, []
-    for each in sorted(prices, key=lambda p: (p.seconds, -p.accuracy.mean, p.method.name)):
-        found.append(replace(each, front=each.accuracy.mean > best))
-        best = max(best, each.accuracy.mean)
-    return tuple(found)
+    return Price(method_of(row), row.keep, row.total_seconds, *spent, estimate(row.accuracy), bool(row.pareto))

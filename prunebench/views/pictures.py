@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class PictureRow:
     end: str  # "easiest", "middle", "hardest"
     positions: tuple[int, ...]  # in the training split
     scores: tuple[float, ...]  # the paper's numbers
-    labels: tuple[int, ...]  # as trained on; () where nobody gave them
+    labels: tuple[int, ...] = ()  # as trained on; () where nobody gave them, see `labelled`
 
 
 @dataclass(frozen=True)
@@ -38,24 +38,25 @@ class PictureSheet:
     rows: tuple[PictureRow, ...]
 
 
-def pictures(
-    stores: Sequence[Store], count: int = 10, labels: dict[str, np.ndarray] | None = None
-) -> tuple[PictureSheet, ...]:
-    """A sheet per score record, by data set, scorer and seed; no picture is read.
+def pictures(stores: Sequence[Store], count: int = 10) -> tuple[PictureSheet, ...]:
+    """A sheet per score record, by data set, scorer and seed; no picture is read, and labels are not known.
 
     Args:
         count: pictures of each row; of fewer than three times as many examples, rows share some.
-        labels: fingerprint -> (N,) labels as trained on, of the data sets that are at hand.
     """
     records = {record.id: record for store in stores for record in store.records("scores")}
-    sheets = (_sheet(record, count, labels or {}) for record in records.values())
+    sheets = (_sheet(record, count) for record in records.values())
     told = (sheet for sheet in sheets if sheet is not None)
     return tuple(sorted(told, key=lambda s: (s.dataset, s.fingerprint, s.scorer, s.score_seed, s.record)))
 
 
-def picture_rows(
-    hardness: np.ndarray, values: np.ndarray, count: int, labels: np.ndarray | None = None
-) -> list[PictureRow]:
+def labelled(sheet: PictureSheet, labels: np.ndarray) -> PictureSheet:
+    """The sheet with the labels of its examples; ``labels`` (N,) are those of its training split."""
+    rows = tuple(replace(row, labels=tuple(int(labels[i]) for i in row.positions)) for row in sheet.rows)
+    return replace(sheet, rows=rows)
+
+
+def picture_rows(hardness: np.ndarray, values: np.ndarray, count: int) -> tuple[PictureRow, ...]:
     """The ``count`` easiest of (N,) hardness, those around the median rank, and the hardest; ties by place."""
     order = np.argsort(hardness, kind="stable")
     count = min(count, len(order))
@@ -63,12 +64,11 @@ def picture_rows(
     found = []
     for end in ENDS:
         places = order[first[end] : first[end] + count]
-        own = () if labels is None else tuple(int(y) for y in labels[places])
-        found.append(PictureRow(end, tuple(map(int, places)), tuple(float(v) for v in values[places]), own))
-    return found
+        found.append(PictureRow(end, tuple(map(int, places)), tuple(float(v) for v in values[places])))
+    return tuple(found)
 
 
-def _sheet(record: Record, count: int, labels: dict[str, np.ndarray]) -> PictureSheet | None:
+def _sheet(record: Record, count: int) -> PictureSheet | None:
     """None where the record tells no number for each example."""
     try:
         values, result, identity = np.asarray(record.arrays["values"]), record.result, record.identity
@@ -77,12 +77,9 @@ def _sheet(record: Record, count: int, labels: dict[str, np.ndarray]) -> Picture
             return None
         if hard not in ("high", "low"):
             return None
-        y = labels.get(data)
-        if y is not None and len(y) != len(values):
-            return None
-        rows = picture_rows(values if hard == "high" else -values, values, count, y)
+        rows = picture_rows(values if hard == "high" else -values, values, count)
         name, size, seed = str(result["dataset"]), int(identity["image_size"]), int(identity["score_seed"])
         scorer = str(identity["method"]["text"])
     except (VerifyError, KeyError, TypeError, ValueError, AttributeError):
         return None
-    return PictureSheet(record.id, name, data, size, scorer, seed, len(values), hard, tuple(rows))
+    return PictureSheet(record.id, name, data, size, scorer, seed, len(values), hard, rows)

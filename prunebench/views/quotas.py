@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..leaderboard.ranking import Board
-from ..leaderboard.table import Row, Table
+from ..leaderboard.rows import Row
+from ..leaderboard.table import Table
 from ..leaderboard.wording import headings
 from .series import Method, method_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..leaderboard.rows import Row
 from ..leaderboard.statistics import Summary, summarise
-from ..leaderboard.table import Row
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,8 @@ def method_of(row: Row) -> Method:
 
 
 def estimate(found: Summary) -> Estimate:
-    """A summary with the two ends of its interval."""
-    if found.half is None:
-        return Estimate(found.mean, None, None, found.n)
-    return Estimate(found.mean, found.mean - found.half, found.mean + found.half, found.n)
+    """What a view tells of a summary."""
+    return Estimate(found.mean, found.low, found.high, found.n)
 
 
 def estimate_of(values: Sequence[float], row: Row) -> Estimate:

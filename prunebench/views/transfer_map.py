@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..leaderboard.ranking import Board
-from ..leaderboard.table import Row, Table
+from ..leaderboard.rows import Row
+from ..leaderboard.table import Table
 from ..leaderboard.wording import headings
 from .series import Method, method_of
 

@@ -20,8 +20,8 @@ import numpy as np
 from ..errors import UserError, VerifyError
 from ..leaderboard.labels import Labels, labels_for
 from ..leaderboard.ranking import Board
+from ..leaderboard.rows import Row
 from ..leaderboard.statistics import summarise
-from ..leaderboard.table import Row
 from ..leaderboard.wording import headings
 from ..spec import Spec, parse, write
 from ..store import Store

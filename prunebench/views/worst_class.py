@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..leaderboard.ranking import Board
-from ..leaderboard.table import Row
+from ..leaderboard.rows import Row
 from ..leaderboard.wording import headings
 from .curves import CurvePanel, panel
 from .series import Estimate, estimate_of
