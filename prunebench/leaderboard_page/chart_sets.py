@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import views
+from ..errors import UserError
+from ..leaderboard.atlas import Atlas, atlases
 from ..leaderboard.labels import Labels
 from ..leaderboard.ranking import Board
 from ..leaderboard.wording import headings
@@ -47,4 +49,13 @@ def charts_of(
     for quotas in views.quotas(board):
         found[ids[quotas.heading]].append(charts.quotas(quotas, colours))
     of = {group.id: [chart for chart in found[group.id] if chart] for group in groups}
-    return Charts(of, [charts.transfer(each, colours) for each in views.transfer_map(board)])
+    across = [charts.transfer(each, colours) for each in views.transfer_map(board)]
+    return Charts(of, [*across, *map(charts.alike, views.score_maps(_atlases(stores, labels)))])
+
+
+def _atlases(stores: Sequence[Store], labels: Labels | None) -> Sequence[Atlas]:
+    """Those of all scores that can be compared over all examples; none where there are no scores."""
+    try:
+        return atlases(stores, labels=labels) if stores else ()
+    except UserError:
+        return ()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from ..views import CurvePanel, Estimate, ParetoPanel, QuotaPanel, TransferMap, WindowPanel
+from ..views import CurvePanel, Estimate, ParetoPanel, QuotaPanel, ScoreMap, TransferMap, WindowPanel
 from .axes import Axis, at, linear, logarithmic
 from .colours import Colours, Look
 from .names import text
@@ -186,15 +187,22 @@ def _difference(found: TransferMap, i: int, j: int, most: float, name: str) -> B
     return Box(said, f"{text(name)}: {said} points over {n} seed{'s' * (n > 1)}", round(4 * value / most))
 
 
-def matrix(title: str, caption: str, names: Sequence[str], values: Sequence[Sequence[float]]) -> HeatMap:
-    """A square of numbers in -1..1; NaN has no value."""
+def alike(found: ScoreMap) -> HeatMap:
+    """Scorers by scorers: which say the same."""
+    of = "Rank correlation (Spearman) of scores" if found.keep is None else f"Overlap of the {found.keep:.0%} hardest"
+    how = "1: the same order, 0: none" if found.keep is None else "beyond chance; 1: the same examples, 0: as by chance"
+    return matrix(of, f"{text(found.heading)}. Harder is higher; {how}.", found.scorers, found.values)
+
+
+def matrix(title: str, caption: str, names: Sequence[str], values: Sequence[Sequence[float | None]]) -> HeatMap:
+    """A square of numbers in -1..1; None is not known."""
     rows = [
         (
             text(name),
             None,
             tuple(
                 Box("", f"{text(name)}, {text(other)}: not known", None)
-                if value != value
+                if value is None
                 else Box(f"{value:.2f}", f"{text(name)}, {text(other)}: {value:.3f}", round(4 * value))
                 for other, value in zip(names, line, strict=True)
             ),
@@ -207,7 +215,7 @@ def matrix(title: str, caption: str, names: Sequence[str], values: Sequence[Sequ
 def quotas(panel: QuotaPanel, colours: Colours, most: int = 40) -> HeatMap | None:
     """Methods by classes: the share of the subset, shaded by how far it is from that of all examples.
 
-    None for more than ``most`` classes, which no page is wide enough for; the pages of the rows tell them.
+    None for more than ``most`` classes, which no page is wide enough for; the pages of the records tell them.
     """
     classes = len(panel.shares[0])
     if classes > most:
@@ -264,7 +272,7 @@ def _path(marks: Sequence[Mark]) -> str:
 def _bands(marks: Sequence[Mark]) -> str:
     """The area between the ends of the intervals of neighbours that both have one."""
     found = []
-    for a, b in zip(marks, marks[1:], strict=False):
+    for a, b in pairwise(marks):
         if a.low is not None and b.low is not None:
             found.append(f"M{a.x} {a.low}L{b.x} {b.low}L{b.x} {b.high}L{a.x} {a.high}Z")
     return "".join(found)

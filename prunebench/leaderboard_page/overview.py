@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ..leaderboard.contests import rank_tables, tally_tables
 from ..leaderboard.ranking import RIVALS, Board
 from ..leaderboard.statistics import Difference
 from ..leaderboard.table import Row, Table
@@ -146,5 +147,6 @@ def _plain(value: Any) -> str:
 
 
 def transferred(board: Board) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
-    """(heading, column names, rows) of the transfer tables."""
-    return [(text(h), names, [[text(c) for c in line] for line in lines]) for h, names, lines in transfer_tables(board)]
+    """(heading, column names, rows) of the tables of transfer, of verdicts, and of ranks over data sets."""
+    shown = [*transfer_tables(board), *tally_tables(board), *rank_tables(board)]
+    return [(text(h), names, [[text(c) for c in line] for line in lines]) for h, names, lines in shown]

@@ -124,11 +124,10 @@ class Rows {
     const beside = [];
     for (const row of this.given) {
       const baseline = row.classList.contains("baseline");
-      const there = (!wanted.keep || row.dataset.keep === wanted.keep || (baseline && row.dataset.keep === "1"))
-        && (!wanted.track || row.dataset.track === wanted.track || baseline);
-      if (!there) continue;
-      if (this.name.get(row).includes(wanted.text)) this.matches.add(row);
-      else if (baseline) beside.push(row);
+      const kept = !wanted.keep || row.dataset.keep === wanted.keep;
+      const asked = (!wanted.track || row.dataset.track === wanted.track) && this.name.get(row).includes(wanted.text);
+      if (kept && asked) this.matches.add(row);
+      else if (baseline && (kept || row.dataset.keep === "1")) beside.push(row);
     }
     const found = this.matches.size;
     if (found && wanted.baselines) for (const row of beside) this.matches.add(row);
