@@ -66,14 +66,22 @@ def leaderboard_of(
     shown: str = "results",
     margin: float = 0.5,
 ) -> None:
-    """The leaderboard of stores, printed or written, with its columns of results, tests or cost."""
+    """The leaderboard of stores, printed or written, with its columns of results, tests or cost; HTML as a folder."""
     from .leaderboard import leaderboard
 
     for store in stores:
         if not store.is_dir():
             raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
+    if form == "html" and out is None:
+        raise UserError("--format html writes a folder of pages: name it with --out DIR")
     opened = [Store(store) for store in stores]
     found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track, margin=margin)
+    if form == "html" and out is not None:
+        from .leaderboard_page import write_page
+
+        write_page(found, out, plugins.installed(), opened, label)
+        say(f"written: {out}; open {out / 'index.html'} in a browser")
+        return
     print_board(found, form, out, shown)
 
 
