@@ -19,6 +19,7 @@ from . import __version__
 from .commands import Commands
 from .configuration import config_option
 from .errors import PrunebenchError, UserError, VerifyError
+from .experiments.command import recipe
 from .options import (
     Numbers,
     Shard,
@@ -171,6 +172,8 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
 
     boards.leaderboard_of(stores or (Path("runs"),), group_by, form, shown["out"], shown["track"], columns)
 
+
+cli.add_command(recipe)
 
 # -- looking around ---------------------------------------------------------------------------------------------------
 

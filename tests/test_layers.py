@@ -76,6 +76,7 @@ LAYERS = [
         "caches",
         "options",
         "configuration",
+        "experiments",
         "commands",
         "cli",
     ),
