@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..boards import label
+from ..leaderboard.labels import labels_for
 from ..plans import Plan
-from .published import Comparison, Published
+from .published import QUANTITIES, Comparison, Published
 from .recipe import Experiment
 
-_HEAD = ("published in", "what", "published", "measured", "difference")
+_HEAD = ("what", "published", "measured", "difference")
 
 
 def compared(found: Sequence[Comparison]) -> list[str]:
-    """A line for each, and below them why differences are missing; nothing where nothing was published."""
-    if not found:
-        return []
-    rows = [(_place(c.published), _what(c.published), _theirs(c.published), _ours(c), _apart(c)) for c in found]
-    widths = [max(len(row[i]) for row in (_HEAD, *rows)) for i in range(len(_HEAD))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (_HEAD, *rows)
-    ]
-    lines.insert(1, "  ".join("─" * width for width in widths))
-    reasons: dict[str, int] = {}
-    for c in found:
-        if c.why:
-            reasons[c.why] = reasons.get(c.why, 0) + 1
+    """A table for every place of publication, and below why differences are missing; nothing where there is none."""
+    lines, names = list[str](), _names([c.published for c in found])
+    for place in dict.fromkeys(map(_place, found)):
+        own = [c for c in found if _place(c) == place]
+        rows = [(_what(c.published, names), _theirs(c.published), _ours(c), _apart(c)) for c in own]
+        widths = [max(len(row[i]) for row in (_HEAD, *rows)) for i in range(len(_HEAD))]
+        told = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (_HEAD, *rows)]
+        lines += ["", place, told[0], "  ".join("─" * width for width in widths), *told[1:]]
+    reasons = Counter(c.why for c in found if c.why)
     lines += [f"not compared ({count} of {len(found)}): {why}" for why, count in reasons.items()]
     given = [c for c in found if c.difference is not None]
     if given:
@@ -41,25 +38,41 @@ def compared(found: Sequence[Comparison]) -> list[str]:
     return lines
 
 
-def _place(entry: Published) -> str:
-    return f"{entry.paper}, {entry.table}" + ("" if entry.status == "transcribed" else f" ({entry.status})")
+def _place(c: Comparison) -> str:
+    entry = c.published
+    how = "" if entry.status == "transcribed" else f" ({entry.status})"
+    on = f"; measured on {c.on}" if c.measured else "; not measured here"
+    return f"{entry.paper}, {entry.table}{how}: {entry.dataset}, {entry.network}{on}"
 
 
-def _what(entry: Published) -> str:
+def _names(entries: Sequence[Published]) -> dict[tuple[str, str], str]:
+    """(kind, canonical text) -> the shortest name that tells it from the others."""
+    found = dict[tuple[str, str], str]()
+    for kind, fields in (("scorer", ("scorer", "over")), ("selector", ("selector",))):
+        texts = {
+            str(text)
+            for entry in entries
+            for name, text in zip(QUANTITIES[entry.quantity], entry.which, strict=True)
+            if name in fields and text is not None
+        }
+        found |= {(kind, text): name for text, name in labels_for(kind, texts).items()}
+    return found
+
+
+def _what(entry: Published, names: Mapping[tuple[str, str], str]) -> str:
     if entry.quantity == "quintile":
         part, diagonal = entry.which
-        return f"trained on fifth {part}, mean {'with' if diagonal else 'without'} the diagonal"
+        return f"fifth {part}, mean {'with' if diagonal else 'without'} diagonal"
     if entry.quantity == "margin":
         scorer, over, selector, up_to = entry.which
-        rivals = f"{label('scorer', scorer)} over {label('scorer', over)}"
-        return f"{entry.dataset}: {rivals} + {label('selector', selector)}, keep to {up_to:g}"
+        rivals = f"{names['scorer', scorer]} over {names['scorer', over]}"
+        return f"{rivals} + {names['selector', selector]}, keep to {up_to:g}"
     scorer, selector, keep = entry.which
-    named = selector if selector == "full" else label("selector", selector)
-    return f"{entry.dataset}: {label('scorer', scorer) + ' + ' if scorer else ''}{named}, keep {keep:g}"
+    return f"{names['scorer', scorer] + ' + ' if scorer else ''}{names['selector', selector]}, keep {keep:g}"
 
 
 def _theirs(entry: Published) -> str:
-    spread = "" if entry.sd is None else f" (sd {entry.sd:g}, n {entry.n or 'not told'})"
+    spread = "" if entry.sd is None else f" (sd {entry.sd:g}, n {entry.n or '?'})"
     return f"{entry.mean:g}{spread}"
 
 
@@ -67,7 +80,7 @@ def _ours(c: Comparison) -> str:
     if c.measured is None:
         return "-"
     spread = f"(sd {c.measured.sd:.2f}, n {c.measured.n})" if c.measured.sd is not None else "(one seed)"
-    return f"{c.measured.mean:.2f} {spread} on {c.on}"
+    return f"{c.measured.mean:.2f} {spread}"
 
 
 def _apart(c: Comparison) -> str:

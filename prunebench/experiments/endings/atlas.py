@@ -28,7 +28,8 @@ def atlas(found: Found, options: Mapping[str, Any]) -> Ending:
     """Option ``keep``: r. Correlations of the scorers' first scoring, and of every scorer with its other scorings."""
     from .drawing import draw_atlas
 
-    keep, pairs, steady, figures = float(options.get("keep", 0.3)), list[Row](), list[Row](), {}
+    keep, pairs, steady = float(options.get("keep", 0.3)), list[Row](), list[Row]()
+    figures: dict[str, Any] = {}
     for dataset, (labels, scored) in _scored(found).items():
         names = sorted(scored)
         first = {name: scored[name][min(scored[name])] for name in names}
@@ -46,7 +47,7 @@ def atlas(found: Found, options: Mapping[str, Any]) -> Ending:
                 )
             for s, t in combinations(sorted(scored[a]), 2):
                 both = scored[a][s], scored[a][t]
-                told = {
+                told: Row = {
                     "spearman": rounded(correlation(*both, labels)),
                     "overlap": rounded(overlap(*both, labels, keep)),
                 }
@@ -93,8 +94,8 @@ def overlap(a: np.ndarray, b: np.ndarray, labels: np.ndarray, keep: float) -> fl
     for c in np.unique(labels):
         own = np.flatnonzero(labels == c)
         k = max(1, int(keep * len(own) + 0.5))
-        hardest = (own[np.argsort(-h[own], kind="stable")[:k]] for h in (a, b))
-        common += len(np.intersect1d(*hardest))
+        ours, theirs = (own[np.argsort(-h[own], kind="stable")[:k]] for h in (a, b))
+        common += len(np.intersect1d(ours, theirs))
         kept += k
         chance += k * k / len(own)
     return (common - chance) / (kept - chance) if chance < kept else 1.0

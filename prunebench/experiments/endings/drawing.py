@@ -128,6 +128,8 @@ def draw_dots(rows: Sequence[Row], title: str) -> Figure:
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_yticks(range(len(names)), [plain(name) for name in names] if i % _ACROSS == 0 else [])
         axes.set_xlabel("test accuracy, %", fontsize=8)
+        low, high = axes.get_xlim()
+        axes.set_xlim(max(low, 0.0), min(high, 101.0))
         axes.grid(axis="x", lw=0.3)
     return figure
 

@@ -38,7 +38,7 @@ def quintiles(found: Found, options: Mapping[str, Any]) -> Ending:
             continue
         each = np.stack([matrix(found, parts[seed]) for seed in seeds])  # (seeds, 5, 5)
         matrices[f"{dataset}, {model}"] = each.mean(axis=0)
-        shared = {"dataset": dataset, "scorer": scorer, "model": model, "seeds": len(seeds)}
+        shared: Row = {"dataset": dataset, "scorer": scorer, "model": model, "seeds": len(seeds)}
         first = parts[seeds[0]][0]
         for i in range(PARTS):
             tested = [parts[seed][i].accuracy for seed in seeds]

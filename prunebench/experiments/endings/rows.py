@@ -14,12 +14,12 @@ _TRUTH = ("mislabelled_share", "corrupted_share", "mislabelled_recall")
 _ROUNDED = 4  # digits after the point of per cents and seconds
 
 
-def rows_of(board: Board) -> list[Row]:
+def rows_of(board: Board) -> list[dict[str, Any]]:
     """A row per method, keep ratio and table: accuracy, difference to class-balanced random, seconds.
 
     Accuracies and differences in per cent and points; half: half the width of a 95 % interval, None with one seed.
     """
-    found = []
+    found: list[Row] = []
     for table in board.tables:
         for row in table.rows:
             conditions = table.conditions
@@ -61,7 +61,7 @@ def _per_cent(value: float | None) -> float | None:
     return None if value is None else rounded(100 * value)
 
 
-def rounded(value: float) -> float:
+def rounded(value: Any) -> float:
     return round(float(value), _ROUNDED)
 
 

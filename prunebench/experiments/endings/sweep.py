@@ -11,9 +11,9 @@ from .rows import option, rows_of
 
 
 def sweep(found: Found, options: Mapping[str, Any]) -> Ending:
-    """Options: ``option``, whose values are numbers but for those that are drawn as levels; ``axis``, its name for people.
+    """Options: ``option``, whose values are numbers; ``axis``, its name for people.
 
-    Class-balanced random is a level too.
+    A value that is no number is drawn as a level, and so is class-balanced random.
     """
     from .drawing import draw_lines
 

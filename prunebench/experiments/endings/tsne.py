@@ -34,7 +34,7 @@ def tsne(found: Found, options: Mapping[str, Any]) -> Ending:
     """Option ``scorer``: whose strata."""
     from .drawing import draw_strata
 
-    points, summary, figures = list[Row](), list[Row](), {}
+    points, summary, figures = list[Row](), list[Row](), dict[str, Any]()
     wanted = found.harnesses[0].registry.method("scorer", options["scorer"]).text
     for harness, scorer in found.methods():
         if scorer == wanted:
@@ -57,7 +57,7 @@ def _embedded(harness: Harness, scorer: str) -> tuple[list[Row], list[Row]]:
     labels, part = data.train.labels, strata(scores.hardness, data.train.labels)
     even = np.linspace(0, len(labels) - 1, min(SILHOUETTE, len(labels))).astype(int)
     silhouette = silhouette_samples(features[even], labels[even])
-    told = [
+    told: list[Row] = [
         {
             "dataset": data.name,
             "stratum": s + 1,
@@ -69,7 +69,7 @@ def _embedded(harness: Harness, scorer: str) -> tuple[list[Row], list[Row]]:
     chosen = evenly(scores.hardness, part)
     near = min(30.0, (len(chosen) - 1) / 3)
     place = TSNE(init="pca", perplexity=near, random_state=0, n_jobs=1).fit_transform(features[chosen])
-    points = [
+    points: list[Row] = [
         {
             "dataset": data.name,
             "key": data.train.keys[i],
@@ -85,7 +85,7 @@ def _embedded(harness: Harness, scorer: str) -> tuple[list[Row], list[Row]]:
 
 
 def strata(hardness: np.ndarray, labels: np.ndarray, parts: int = PARTS) -> np.ndarray:
-    """(N,) in 0..parts-1: in which part of its class each example stands, 0 the easiest; sizes differ by at most one."""
+    """(N,) in 0..parts-1: in which part of its class each example stands, 0 the easiest; their sizes differ by one."""
     found = np.empty(len(labels), dtype=np.int64)
     for c in np.unique(labels):
         own = np.flatnonzero(labels == c)
