@@ -56,8 +56,26 @@ def leaderboard_of(
     """The leaderboard of stores, printed or written, with its columns of results or of cost."""
     from .leaderboard import leaderboard
 
-    for store in stores:
-        if not store.is_dir():
-            raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
-    found = leaderboard([Store(store) for store in stores], group_by=tuple(group_by), labels=label, track=track)
+    found = leaderboard([_opened(store) for store in stores], group_by=tuple(group_by), labels=label, track=track)
     print_board(found, form, out, shown)
+
+
+def report_of(
+    stores: Sequence[Path], out: Path, group_by: Sequence[str], only: Sequence[str], data: Path | None
+) -> None:
+    """Every figure that stores have data for, written into a folder; pictures where ``data`` says where they lie."""
+    from .figures.report import Material, report
+    from .leaderboard import leaderboard
+
+    opened = [_opened(store) for store in stores]
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label)
+    made = report(Material(found, opened, label, data), out, only)
+    say(f"{len(made.figures)} figures in {out}, {len(made.changed)} files changed; begin with {out / 'index.md'}")
+    for each in made.left_out:
+        say(f"left out: {each}")
+
+
+def _opened(store: Path) -> Store:
+    if not store.is_dir():
+        raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
+    return Store(store)

@@ -173,6 +173,21 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
     boards.leaderboard_of(stores or (Path("runs"),), group_by, form, shown["out"], shown["track"], columns)
 
 
+@cli.command()
+@click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the figures.")
+@click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True, help="As of leaderboard.")
+@click.option("--only", type=Words(), default="", metavar="KINDS", help="e.g. curves,pareto [default: all].")
+@click.option("--pictures", is_flag=True, help="Also easy and hard pictures, read from the data sets.")
+@click.option("--data-root", default="data", show_default=True, help="Where these data sets lie.")
+def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: Any) -> None:
+    """Figures of one or more stores [default: runs] as PNG, SVG and CSV, with an index.md that lists them."""
+    from . import boards
+
+    asked = pictures or "pictures" in given["only"]
+    boards.report_of(stores or (Path("runs"),), data=Path(data_root) if asked else None, **given)
+
+
 cli.add_command(recipe)
 
 # -- looking around ---------------------------------------------------------------------------------------------------

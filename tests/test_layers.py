@@ -65,6 +65,8 @@ LAYERS = [
     ),
     *(
         "leaderboard",
+        "views",
+        "figures",
         "boards",
         "dry_run",
         "drawn",

@@ -17,7 +17,7 @@ def by_seed(values):
 
 
 def test_paired_difference_of_students_sleep_data():
-    found = paired(by_seed(SECOND), by_seed(FIRST))
+    found = paired(by_seed(SECOND), by_seed(FIRST), interval="t")
     assert found.n == 10
     assert found.mean == pytest.approx(1.58)
     assert found.p == pytest.approx(0.002833, abs=5e-7)  # t = 4.0621 with 9 degrees of freedom
@@ -73,7 +73,7 @@ def test_same_as_scipy_stats(n):
     theirs = by_seed([0.89 + 0.02 * math.cos(3 * i) for i in range(n)])
     test = stats.ttest_rel(list(ours.values()), list(theirs.values()))
     low, high = test.confidence_interval(0.95)
-    found = paired(ours, theirs)
+    found = paired(ours, theirs, interval="t")
     assert found.p == pytest.approx(test.pvalue, rel=1e-9)
     assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high), rel=1e-9)
     assert t_quantile(n - 1) == pytest.approx(stats.t.ppf(0.975, n - 1))

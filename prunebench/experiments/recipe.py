@@ -27,7 +27,7 @@ from . import PROFILES
 FOLDER = Path(__file__).parent / "recipes"
 ENDINGS = ("tsne", "quintiles", "curves", "dots", "sweep", "starts", "atlas", "pareto")
 TEXTS = ("title", "shows", "paper", "place", "says")
-_FIELDS: dict[str, type | tuple[type, ...]] = {  # of a plan, as a file may give them
+_FIELDS: dict[str, Any] = {  # of a plan, as a file may give them
     **dict.fromkeys(("scorers", "selectors", "methods", "models"), str),
     **dict.fromkeys(("dataset", "reference", "budget", "policy", "pretrained", "track"), str),
     **dict.fromkeys(("label_noise", "imbalance", "corrupt"), str),
@@ -179,11 +179,10 @@ def _entries(where: str, name: str, value: Any) -> tuple[Mapping[str, Any], ...]
 
 
 def _wanted(field: str) -> str:
-    kinds = _FIELDS[field]
-    kind = {str: "text", int: "whole number", bool: "true or false"}.get(kinds, "number")  # type: ignore[call-overload]
+    kind = {str: "text", int: "whole number", bool: "true or false"}.get(_FIELDS[field], "number")
     if field in _SEVERAL:
         return f"a list of {kind}s"
-    return kind if kinds is bool else f"a {kind}"
+    return kind if kind == "true or false" else f"a {kind}"
 
 
 def _refuse_unknown(where: str, what: str, table: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:

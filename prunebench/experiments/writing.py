@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from ..files import refuse_unwritable
 from ..json_files import read_object
+from ..leaderboard.escaping import csv_text
 from .endings.ending import Ending, Row
 from .performing import Found
 from .published import Comparison
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERSION = 1  # of the JSON record
-DPI = 200
 
 
 def write(
@@ -40,8 +40,8 @@ def write(
         out.mkdir(parents=True, exist_ok=True)
         for part, rows in ending.rows.items():
             written.append(_text(out / f"{_file(name, part)}.csv", table(rows)))
-        for part, figure in ending.figures.items():
-            written += _drawn(figure, out / _file(name, part))
+        for part, draw in ending.figures.items():
+            written += _drawn(draw, out / _file(name, part), found.experiment.title)
         record = _record(found, ending, comparisons, command, [path.name for path in written])
         written.append(_text(out / f"{name}.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n"))
     except OSError as failure:
@@ -76,28 +76,28 @@ def _text(path: Path, text: str) -> Path:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows as CSV, columns in the order of the first; a text that a spreadsheet would compute is quoted by a tick."""
+    """Rows as CSV, columns in the order of the first; no text is one that a spreadsheet takes for a formula."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_inert(row.get(column)) for column in columns])
+        cells = [row.get(column) for column in columns]
+        writer.writerow([csv_text(cell) if isinstance(cell, str) else cell for cell in cells])
     return stream.getvalue()
 
 
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value[:1] else value
+def _drawn(draw: Callable[[], Figure], stem: Path, title: str) -> list[Path]:
+    from ..figures.drawing import arranged, drawing, written
 
-
-def _drawn(figure: Figure, stem: Path) -> list[Path]:
-    import matplotlib
-
-    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
-    with matplotlib.rc_context({"svg.hashsalt": "prunebench", "svg.fonttype": "path"}):
-        figure.savefig(png, dpi=DPI, metadata={"Software": None})
-        figure.savefig(svg, metadata={"Date": None})
-    return [png, svg]
+    paths = []
+    with drawing():
+        figure = arranged(draw())
+        for form in ("png", "svg"):
+            path = stem.with_name(f"{stem.name}.{form}")
+            path.write_bytes(written(figure, form, title))
+            paths.append(path)
+    return paths
 
 
 def _record(

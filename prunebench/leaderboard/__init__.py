@@ -7,8 +7,9 @@ from types import ModuleType
 from typing import Any
 
 from .ranking import Board, board
+from .rows import Row
 from .stores import leaderboard
-from .table import Row, Table
+from .table import Table
 
 __all__ = ["Board", "Row", "Table", "board", "leaderboard"]
 

@@ -23,7 +23,8 @@ from .costs import told as told_reuses
 from .escaping import clean, csv_text, markdown
 from .groups import TRAINED
 from .ranking import RIVALS, Board, plugin_versions
-from .table import MEASURES, Row, Table
+from .rows import MEASURES, Row
+from .table import Table
 from .transfer import Transfer
 from .wording import (
     COST_COLUMNS,

@@ -6,16 +6,18 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UserError
 from ..spec import near
 from ..types import TrialResult
+from .friedman import AverageRanks, average_ranks
 from .groups import TRAINED, Group, groups, on_track, unscored
 from .labels import Labels, labels_for, method_label
 from .table import SPLITS, Table, Variant, tables
 from .transfer import Transfer, transfers
+from .verdicts import MARGIN, Tally, tallies
 
 RIVALS = {"open": "balanced", "label-free": "random"}  # track -> the baseline that its rows are compared with
 
@@ -40,6 +42,9 @@ class Board:
     left_out: int = 0  # records that cannot be ranked
     track: str = "open"  # "label-free": rows that saw no labels but those of the selected examples
     transfers: tuple[Transfer, ...] = ()  # of methods that were trained on the network that scored and on others
+    margin: float = MARGIN  # percentage points within which a method counts as good as the rival
+    tallies: tuple[Tally, ...] = ()  # wins, ties and losses of each method over all tables
+    ranks: tuple[AverageRanks, ...] = ()  # over data sets, where there are enough of them
 
     @property
     def missing(self) -> int:
@@ -63,27 +68,33 @@ def board(
     labels: Labels | None = None,
     variant_of: Variant | None = None,
     track: str = "open",
+    margin: float = MARGIN,
 ) -> Board:
     """The board of these results: a function of them alone, whatever their order.
 
     ``failures`` are counted, never numbers. ``variant_of`` tells apart records of one method and one seed, by default
     by the versions of the packages that made them. On the ``track`` "label-free" stand the rows whose scorer and
     selector saw no labels, compared with uniform random at as many revealed labels (k: those of the selected examples).
+    ``margin``: percentage points within which a method counts as good as what it is compared with, see `verdicts`.
 
     Raises:
-        UserError: an unknown name in ``group_by``, or an unknown track.
+        UserError: an unknown name in ``group_by``, an unknown track, or a margin that is no number from 0 to 100.
     """
     if track not in RIVALS:
         raise UserError(f"there is no track {track!r}{near(track, RIVALS)} (known: {', '.join(RIVALS)})")
+    if not 0 <= margin <= 100:
+        raise UserError(f"--margin is in percentage points, from 0 to 100, not {margin:g}")
     order, split_by = _grouping(group_by)
     given = _once({_identity(t): t for t in results if on_track(t, track)}.values())
     usable = [t for t in given if math.isfinite(t.accuracy) and 0 <= t.accuracy <= 1]
     found = sorted(groups(usable), key=lambda g: _place(g, order))
-    made = tables(found, split_by, labels, variant_of or versions, RIVALS[track])
+    made = tables(found, split_by, labels, variant_of or versions, RIVALS[track], margin)
     hidden = _left_out(given, usable, made)
     failed = tuple(sorted(failures, key=lambda f: str(f.get("id", ""))))
     moved = tuple(transfers(made, RIVALS[track]))
-    return Board(tuple(made), tuple(group_by), failed, _failed_methods(failed, labels), hidden, track, moved)
+    told = Board(tuple(made), tuple(group_by), failed, _failed_methods(failed, labels), hidden, track, moved, margin)
+    counted = tallies(row for table in made for row in table.rows)
+    return replace(told, tallies=tuple(counted), ranks=tuple(average_ranks(made)))
 
 
 def _once(trials: Iterable[TrialResult]) -> list[TrialResult]:

@@ -7,7 +7,7 @@ architecture m and seed s,
     g_m(s) = a_m(s) - b_m(s)                               accuracy above class-balanced random, paired
     gap(s) = g_ref(s) - mean of g_m(s) over all m != ref
 
-with mean and 95 % t-interval over the seeds that all these trainings have. Positive: the others see less of the gain.
+with mean and 95 % interval over the seeds that all these trainings have. Positive: the others see less of the gain.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .comparisons import partner
+from .rows import Row
 from .statistics import Difference, paired
-from .table import Row, Table, partner
+from .table import Table
 
 _OWN = ("model", "recipe", "steps")  # conditions in which the tables of several architectures differ
 

@@ -9,8 +9,9 @@ from typing import Any
 from .costs import told as told_reuses
 from .groups import dynamic
 from .ranking import RIVALS, Board
+from .rows import Row
 from .statistics import Difference, Summary
-from .table import Row, Table
+from .table import Table
 from .transfer import Transfer
 
 COLUMNS = ("method", "keep", "k", "seeds", "accuracy %", "vs balanced", "score s", "select s", "train s")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -54,8 +55,8 @@ def atlas(found: Found, options: Mapping[str, Any]) -> Ending:
                 steady.append({"dataset": dataset, "scorer": a, "scorings": f"{s} and {t}", **told})
         if len(names) > 1:
             mine = [row for row in pairs if row["dataset"] == dataset]
-            figures["" if not figures else dataset] = draw_atlas(
-                mine, names, f"{found.experiment.title}, {dataset}", keep
+            figures["" if not figures else dataset] = partial(
+                draw_atlas, mine, names, f"{found.experiment.title}, {dataset}", keep
             )
     return Ending({"": pairs, "stability": steady}, figures)
 

@@ -6,6 +6,7 @@ A published number is drawn where it can be compared, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..measuring import accuracies, comparisons
@@ -28,4 +29,4 @@ def dots(found: Found, options: Mapping[str, Any]) -> Ending:
     for row in rows if comparable else ():
         which = (row["dataset"], row["setting"], row["model"], row["scorer"] or None, row["selector"], row["keep"])
         row["published"] = comparable.get(which)
-    return Ending({"": rows}, {"": draw_dots(rows, found.experiment.title)} if rows else {})
+    return Ending({"": rows}, {"": partial(draw_dots, rows, found.experiment.title)} if rows else {})

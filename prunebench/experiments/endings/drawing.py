@@ -1,257 +1,187 @@
-"""The figures, by matplotlib without pyplot; the same rows give the same bytes.
-
-Colours are Okabe and Ito's, which colour-blind readers tell apart; lines differ in marker too. Text is drawn as it is,
-never as TeX.
-"""
+"""The figures that recipes alone have; letters, sizes and looks are those of `prunebench.figures`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from itertools import cycle
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from ...figures.curves import MARKERS, legend, legend_columns
+from ...figures.drawing import PAGE, QUIET, drawable, entitle, heading, names, new_figure
+from ...figures.heat import DIVERGING, heat
+from ...views.palette import COLOURS, Look, look
 from .ending import Row
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7A5195", "#8C564B")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-GREY = "#777777"
-_WIDTH, _HEIGHT = 3.6, 2.9  # inches of a panel
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _ACROSS = 3  # panels side by side
 _PANEL = ("dataset", "setting", "model")
+_RANDOM = ("balanced random", "uniform random")
 
 
-def panels(count: int, title: str, width: float = _WIDTH, height: float = _HEIGHT) -> tuple[Figure, list[Axes]]:
-    """A figure of ``count`` panels, three at most in a row."""
+def panels(count: int, title: str, height: float, below: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A page-wide figure of ``count`` panels of so many inches, three at most in a row; ``below`` for a legend."""
     across = min(count, _ACROSS)
     down = math.ceil(count / across)
-    figure = Figure(figsize=(width * across, height * down + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    width = PAGE if across == _ACROSS else across * PAGE / 2
+    figure = new_figure(width, height * down + 0.25 + below)
     grid = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for empty in grid[count:]:
         empty.set_visible(False)
-    figure.suptitle(plain(title), fontsize=10)
-    for axes in grid[:count]:
-        axes.tick_params(labelsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
+    entitle(figure, heading(title, width))
     return figure, grid[:count]
 
 
-def plain(text: Any) -> str:
-    """Text that matplotlib takes for no mathematics, of a length that fits."""
-    told = "".join(c if c.isprintable() else "?" for c in str(text)).replace("$", r"\$")
-    return told if len(told) <= 70 else told[:69] + "…"
-
-
-def styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Colour and marker of every line, the same wherever the same names are drawn; baselines in grey."""
-    found: dict[str, dict[str, Any]] = {}
-    fresh = cycle(zip(COLOURS, MARKERS, strict=True))
-    for name in sorted(set(names)):
-        if name.endswith(("balanced random", "uniform random", "full data")):
-            dash = {"b": "--", "u": ":", "f": "-."}[name.rpartition(", ")[2][0]]
-            found[name] = {"color": GREY, "marker": "", "linestyle": dash}
-        else:
-            colour, marker = next(fresh)
-            found[name] = {"color": colour, "marker": marker, "linestyle": "-"}
-    return found
-
-
-def _parts(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def parts_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows by data set, setting and model; the heading names what is not the same everywhere, or the data set."""
     differing = [name for name in _PANEL if len({row.get(name) for row in rows}) > 1] or ["dataset"]
     found: dict[str, list[Row]] = {}
     for row in rows:
-        heading = ", ".join(str(row.get(name) or "clean labels") for name in differing)
-        found.setdefault(heading, []).append(row)
+        told = ", ".join(str(row.get(name) or "clean labels") for name in differing)
+        found.setdefault(told, []).append(row)
     return found
 
 
 def draw_lines(lines: Sequence[Row], levels: Sequence[Row], title: str, axis: str) -> Figure:
-    """Accuracy over ``x``, one line per ``line`` with its 95 % interval; ``levels`` are drawn across."""
-    parts, style = _parts([*lines, *levels]), styles([str(row["line"]) for row in (*lines, *levels)])
-    figure, grid = panels(len(parts), title)
-    drawn: dict[str, Any] = {}
-    for axes, (heading, rows) in zip(grid, parts.items(), strict=True):
-        for name in style:
-            own = sorted((r for r in rows if r["line"] == name and "x" in r), key=lambda r: r["x"])  # type: ignore[arg-type,return-value]
-            if own:
-                drawn[name] = _line(axes, own, style[name])
-            for row in (r for r in rows if r["line"] == name and "x" not in r):
-                drawn[name] = axes.axhline(float(row["accuracy"] or 0), lw=1.1, **_across(style[name]))
-        axes.set_title(plain(heading), fontsize=8)
-        axes.set_xlabel(plain(axis), fontsize=8)
-        axes.set_ylabel("test accuracy, %", fontsize=8)
-    figure.legend(
-        drawn.values(), [plain(name) for name in drawn], loc="outside lower center", ncols=3, fontsize=7, frameon=False
-    )
+    """Accuracy over ``x``, one line per ``line`` with its 95 % interval; ``levels`` are drawn across.
+
+    A level of name "LINE, ..." has the colour of the line LINE.
+    """
+    parts = parts_of([*lines, *levels])
+    looks = {name: look(i) for i, name in enumerate(sorted({str(row["line"]) for row in lines}))}
+    shown = names(sorted({*looks, *(str(row["line"]) for row in levels)}))
+    rows = math.ceil(len(shown) / legend_columns(shown))
+    figure, grid = panels(len(parts), title, 2.0, 0.14 * rows)
+    for axes, (told, own) in zip(grid, parts.items(), strict=True):
+        for name in looks:
+            if points := [row for row in own if row["line"] == name and "x" in row]:
+                _line(axes, points, looks[name], name)
+        for row in (row for row in own if "x" not in row):
+            name = str(row["line"])
+            colour = looks[name.partition(",")[0]].colour if name.partition(",")[0] in looks else QUIET
+            dash = "dotted" if name.endswith(_RANDOM) else "dashed"
+            axes.axhline(float(row["accuracy"] or 0), color=colour, linewidth=0.9, linestyle=dash, label=drawable(name))
+        axes.set_title(drawable(told))
+        axes.set_xlabel(drawable(axis))
+        axes.set_ylabel("test accuracy, %")
+        axes.grid(axis="y")
+    legend(figure, grid[0], shown)
     return figure
 
 
-def _line(axes: Axes, rows: Sequence[Row], style: Mapping[str, Any]) -> Any:
-    x, y = (np.array([row[name] for row in rows], dtype=float) for name in ("x", "accuracy"))
-    half = np.array([row["half"] if row["half"] is not None else np.nan for row in rows], dtype=float)
-    if not np.isnan(half).all():
-        axes.fill_between(x, y - half, y + half, color=style["color"], alpha=0.12, lw=0)
-    return axes.plot(x, y, lw=1.2, markersize=3.5, **style)[0]
-
-
-def _across(style: Mapping[str, Any]) -> dict[str, Any]:
-    return {"color": style["color"], "linestyle": "--" if style["linestyle"] == "-" else style["linestyle"]}
+def _line(axes: Axes, rows: Sequence[Row], style: Look, name: str) -> None:
+    ordered = sorted(rows, key=lambda row: float(row["x"] or 0))
+    x, y = (np.array([row[column] for row in ordered], dtype=float) for column in ("x", "accuracy"))
+    half = np.array([math.nan if row["half"] is None else row["half"] for row in ordered], dtype=float)
+    axes.fill_between(
+        x, np.clip(y - half, 0, 100), np.clip(y + half, 0, 100), color=style.colour, alpha=0.12, linewidth=0
+    )
+    axes.plot(
+        x, y, color=style.colour, marker=MARKERS[style.marker], markersize=3.2, linewidth=1.1, label=drawable(name)
+    )
 
 
 def draw_dots(rows: Sequence[Row], title: str) -> Figure:
-    """A panel per data set, setting, model and keep ratio: every method's mean with its interval."""
+    """A panel per data set, setting, model and keep ratio: every method's mean with its interval.
+
+    Diamonds: what was published, where the row has it.
+    """
     methods = [row for row in rows if row["selector"] != "full"]
-    names = sorted({str(row["method"]) for row in methods}, key=lambda name: (name.endswith("random"), name))
+    labels = sorted({str(row["method"]) for row in methods}, key=lambda name: (name in _RANDOM, name))
     parts = {
-        f"{heading}, keep {keep:g}": [row for row in own if row["keep"] == keep]
-        for heading, own in _parts(methods).items()
+        f"{told}, keep {keep:g}": [row for row in own if row["keep"] == keep]
+        for told, own in parts_of(methods).items()
         for keep in sorted({float(row["keep"] or 0) for row in own})
     }
-    figure, grid = panels(len(parts), title, height=0.5 + 0.24 * len(names))
-    for i, (axes, (heading, own)) in enumerate(zip(grid, parts.items(), strict=True)):
+    figure, grid = panels(len(parts), title, 0.65 + 0.15 * len(labels))
+    for i, (axes, (told, own)) in enumerate(zip(grid, parts.items(), strict=True)):
         for row in own:
-            y, grey = names.index(str(row["method"])), str(row["method"]).endswith("random")
-            half = float(row["half"] or 0)
-            colour = GREY if grey else COLOURS[0]
-            axes.errorbar([row["accuracy"]], [y], xerr=[half] if half else None, fmt="o", ms=4, lw=1, color=colour)
-            if row.get("published") is not None:
-                axes.plot([row["published"]], [y], "D", ms=4, mfc="none", mec=COLOURS[1])
-        axes.set_title(plain(heading), fontsize=8)
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_yticks(range(len(names)), [plain(name) for name in names] if i % _ACROSS == 0 else [])
-        axes.set_xlabel("test accuracy, %", fontsize=8)
-        low, high = axes.get_xlim()
-        axes.set_xlim(max(low, 0.0), min(high, 101.0))
-        axes.grid(axis="x", lw=0.3)
+            place, grey = labels.index(str(row["method"])), str(row["method"]) in _RANDOM
+            _dot(axes, row, place, QUIET if grey else COLOURS[0])
+        axes.set_title(drawable(told))
+        axes.set_ylim(len(labels) - 0.4, -0.6)
+        axes.set_yticks(range(len(labels)), names(labels, 34) if i % _ACROSS == 0 else [""] * len(labels))
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("test accuracy, %")
+        axes.grid(axis="x")
     return figure
+
+
+def _dot(axes: Axes, row: Row, place: int, colour: str) -> None:
+    mean, half = float(row["accuracy"] or 0), row["half"]
+    if half is not None:
+        ends = [max(0.0, mean - float(half)), min(100.0, mean + float(half))]
+        axes.plot(ends, [place, place], color=colour, linewidth=1.4, alpha=0.45, solid_capstyle="butt")
+    axes.plot(mean, place, color=colour, marker="o", markersize=4)
+    if row.get("published") is not None:
+        axes.plot(row["published"], place, color=COLOURS[1], marker="D", markersize=4, markerfacecolor="none")
 
 
 def draw_starts(chosen: Sequence[Row], judged: Sequence[Row], title: str) -> Figure:
     """A panel per data set and keep ratio: judged accuracy over window start; a tick below for each chosen start."""
     where = [(row["dataset"], row["setting"], row["keep"]) for row in chosen]
     parts = sorted(set(where), key=str)
-    style = styles([str(row["method"]) for row in chosen])
-    figure, grid = panels(len(parts), title)
-    drawn: dict[str, Any] = {}
+    looks = {name: look(i) for i, name in enumerate(sorted({str(row["method"]) for row in chosen}))}
+    shown = names(list(looks))
+    figure, grid = panels(len(parts), title, 2.0 + 0.06 * len(looks), 0.14 * math.ceil(len(shown) / 3))
     for axes, part in zip(grid, parts, strict=True):
-        for name in style:
+        for level, (name, style) in enumerate(looks.items()):
             own = [r for r in judged if (r["dataset"], r["setting"], r["keep"]) == part and r["method"] == name]
             own = sorted((r for r in own if r["judged_accuracy"] is not None), key=lambda r: float(r["start"] or 0))
             x, y = [r["start"] for r in own], [r["judged_accuracy"] for r in own]
-            drawn[name] = axes.plot(x, y, lw=1.2, markersize=3.5, **style[name])[0]
-        for level, name in enumerate(style):
+            mark = MARKERS[style.marker]
+            axes.plot(x, y, color=style.colour, marker=mark, markersize=3.2, linewidth=1.1, label=shown[level])
             starts = [
-                row["start"] for row, at in zip(chosen, where, strict=True) if at == part and row["method"] == name
+                row["start"] for row, at in zip(chosen, where, strict=True) if (at, row["method"]) == (part, name)
             ]
-            axes.plot(
-                starts, [-0.05 - 0.04 * level] * len(starts), "|", ms=7, color=style[name]["color"],
-                transform=axes.get_xaxis_transform(), clip_on=False,
-            )  # fmt: skip
-        axes.tick_params(axis="x", pad=4 + 3 * len(style))
-        axes.set_title(plain(f"{part[0]}{', ' if part[1] else ''}{part[1]}, keep {part[2]:g}"), fontsize=8)
-        axes.set_xlabel("window start, share of easier examples", fontsize=8)
-        axes.set_ylabel("judged accuracy, %", fontsize=8)
-    figure.legend(
-        drawn.values(), [plain(name) for name in drawn], loc="outside lower center", ncols=3, fontsize=7, frameon=False
-    )
+            below, across = [-0.03 - 0.045 * level] * len(starts), axes.get_xaxis_transform()
+            axes.plot(starts, below, "|", color=style.colour, markersize=5, transform=across, clip_on=False)
+        axes.tick_params(axis="x", pad=2 + 6 * len(looks))
+        axes.set_title(drawable(f"{part[0]}{', ' if part[1] else ''}{part[1]}, keep {part[2]:g}"))
+        axes.set_xlabel("start, share of easier examples")
+        axes.set_ylabel("judged accuracy, %")
+        axes.grid(axis="y")
+    legend(figure, grid[0], shown)
     return figure
 
 
-def draw_pareto(rows: Sequence[Row], title: str) -> Figure:
-    """A panel per data set and keep ratio: accuracy over seconds, what nothing beats with a ring and a name."""
-    parts = {
-        f"{heading}, keep {keep:g}": [row for row in own if row["keep"] == keep or row["selector"] == "full"]
-        for heading, own in _parts(rows).items()
-        for keep in sorted({float(row["keep"] or 0) for row in own if row["selector"] != "full"})
-    }
-    style = styles([str(row["method"]) for row in rows])
-    figure, grid = panels(len(parts), title)
-    drawn: dict[str, Any] = {}
-    for axes, (heading, own) in zip(grid, parts.items(), strict=True):
-        for row in own:
-            name, front = str(row["method"]), bool(row["front"])
-            mark = {"color": style[name]["color"], "marker": style[name]["marker"] or _baseline_mark(name)}
-            x, y = row["total_seconds"], row["accuracy"]
-            drawn[name] = axes.plot([x], [y], ls="", ms=6, mew=1.4 if front else 0, mec="black", **mark)[0]
-        axes.set_xscale("log")
-        axes.set_title(plain(heading), fontsize=8)
-        axes.set_xlabel("seconds: score + select + one training", fontsize=8)
-        axes.set_ylabel("test accuracy, %", fontsize=8)
-    figure.legend(
-        drawn.values(), [plain(name) for name in drawn], loc="outside lower center", ncols=3, fontsize=7, frameon=False
-    )
-    return figure
-
-
-def _baseline_mark(name: str) -> str:
-    return {"b": "o", "u": "x", "f": "*"}[name[0]]
-
-
-def draw_matrices(matrices: Mapping[str, np.ndarray], title: str) -> Figure:
-    """A heat map for each: trained on a fifth (down), tested on a fifth (across), 1 the easiest."""
-    figure, grid = panels(len(matrices), title, height=3.3)
-    for axes, (heading, matrix) in zip(grid, matrices.items(), strict=True):
-        ticks = [str(i + 1) for i in range(len(matrix))]
-        _heat(axes, matrix, ticks, lambda value: f"{value:.1f}")
-        axes.set_title(plain(heading), fontsize=8)
-        axes.set_xlabel("tested on fifth (1 easiest); diagonal: its own training examples", fontsize=7)
-        axes.set_ylabel("trained on fifth", fontsize=8)
-    return figure
-
-
-def draw_atlas(pairs: Sequence[Row], names: Sequence[str], title: str, keep: float) -> Figure:
+def draw_atlas(pairs: Sequence[Row], labels: Sequence[str], title: str, keep: float) -> Figure:
     """Two heat maps of all pairs: rank correlation, and overlap of the hardest."""
-    size = 1.4 + 0.36 * len(names)
-    figure, grid = panels(2, title, size + 0.6, size)
+    shown, told = names(labels, 24), {(row["a"], row["b"]): row for row in pairs}
+    figure = new_figure(PAGE, 1.2 + min(0.22 * len(labels), 5.0))
+    entitle(figure, heading(title, PAGE))
+    grid = figure.subplots(1, 2)
     for axes, what in zip(grid, ("spearman", "overlap"), strict=True):
-        told = {(row["a"], row["b"]): row[what] for row in pairs}
-        matrix = np.array([[told[a, b] for b in names] for a in names], dtype=float)
-        _heat(axes, matrix, [plain(name) for name in names], lambda value: f"{value:.2f}", (-1, 1), "RdBu_r")
-        heading = "rank correlation within classes" if what == "spearman" else f"overlap of the hardest {keep:.0%}"
-        axes.set_title(heading, fontsize=8)
-        axes.tick_params(axis="x", rotation=90)
+        values: list[list[Any]] = [[told[a, b][what] for b in labels] for a in labels]
+        room = len(labels) <= 18
+        cells = [[f"{v:.1f}".replace("-0.0", "0.0") for v in line] for line in values] if room else None
+        heat(axes, values, cells, shown if what == "spearman" else [""] * len(shown), shown, (-1, 1), DIVERGING)
+        axes.set_title(
+            "rank correlation within classes" if what == "spearman" else f"overlap of the hardest {keep:.0%}"
+        )
     return figure
-
-
-def _heat(
-    axes: Axes,
-    matrix: np.ndarray,
-    ticks: Sequence[str],
-    told: Callable[[float], str],
-    limits: tuple[float, float] | None = None,
-    colours: str = "viridis",
-) -> None:
-    low, high = limits or (float(matrix.min()), float(matrix.max()))
-    axes.imshow(matrix, cmap=colours, vmin=low, vmax=high)
-    axes.set_xticks(range(len(ticks)), ticks)
-    axes.set_yticks(range(len(ticks)), ticks)
-    for (i, j), value in np.ndenumerate(matrix):
-        red, green, blue, _ = colormaps[colours]((value - low) / (high - low or 1))
-        light = 0.3 * red + 0.59 * green + 0.11 * blue > 0.55
-        axes.text(j, i, told(float(value)), ha="center", va="center", fontsize=6, color="black" if light else "white")
 
 
 def draw_strata(points: Sequence[Row], title: str) -> Figure:
     """The points twice: by stratum, and by class."""
-    figure, grid = panels(2, title, 4.4, 3.9)
+    import matplotlib
+
+    figure = new_figure(PAGE, 3.3)
+    entitle(figure, heading(title, PAGE))
     x, y = (np.array([point[name] for point in points], dtype=float) for name in ("x", "y"))
-    for axes, what in zip(grid, ("stratum", "class"), strict=True):
-        names = sorted({point[what] for point in points}, key=str)
-        colours = colormaps["viridis" if what == "stratum" else "tab20"](np.linspace(0, 1, len(names)))
-        for name, colour in zip(names, colours, strict=True):
-            own = np.array([point[what] == name for point in points])
-            axes.scatter(x[own], y[own], s=5, color=colour, label=plain(name), lw=0)
-        axes.set_title("fifth of its class, 1 the easiest" if what == "stratum" else "class", fontsize=8)
+    for axes, what in zip(figure.subplots(1, 2), ("stratum", "class"), strict=True):
+        found = sorted({str(point[what]) for point in points})
+        colours = matplotlib.colormaps["cividis" if what == "stratum" else "tab20"](np.linspace(0, 1, len(found)))
+        for name, colour in zip(found, colours, strict=True):
+            own = np.array([str(point[what]) == name for point in points])
+            axes.scatter(x[own], y[own], s=3, color=colour, linewidths=0, label=drawable(name, 20))
+        axes.set_title("fifth of its class, 1 the easiest" if what == "stratum" else "class")
         axes.set_xticks([])
         axes.set_yticks([])
-        if len(names) <= 20:
-            axes.legend(fontsize=6, frameon=False, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5))
+        if len(found) <= 20:
+            axes.legend(markerscale=2.5, loc="center left", bbox_to_anchor=(1, 0.5), handlelength=1)
     return figure

@@ -13,16 +13,15 @@ from ..published import Measured
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Value = str | int | float | bool | None
-Row = dict[str, Value]  # of a CSV file, by column
+Row = dict[str, Any]  # of a CSV file, by column: text, numbers, true or false, None
 
 
 @dataclass(frozen=True, eq=False)
 class Ending:
-    """Rows by the name of their file ("" is the recipe's own), figures likewise, and what else was measured."""
+    """Rows by the name of their file ("" is the recipe's own), how figures are drawn, and what else was measured."""
 
     rows: Mapping[str, Sequence[Row]]
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Callable[[], Figure]]  # to be called inside `prunebench.figures.drawing`
     measured: Sequence[Measured] = ()  # beside the accuracies of the board
     told: Sequence[str] = field(default=())  # sentences on what stands there, or does not
 

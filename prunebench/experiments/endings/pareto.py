@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from ...figures.pareto import draw
+from ...views import pareto as panels_of
+from ...views.palette import palette
 from ..performing import Found
-from .ending import Ending
-from .rows import rows_of
+from .ending import Ending, Row
+from .rows import rounded, rows_of
 
 
 def pareto(found: Found, options: Mapping[str, Any]) -> Ending:
-    """Seconds as if alone: scoring, selecting and one training; marked is what nothing beats at its keep ratio."""
-    from .drawing import draw_pareto
-
-    rows = rows_of(found.board)
-    for row in rows:
-        row["total_seconds"] = sum(row[name] or 0.0 for name in ("score_seconds", "select_seconds", "train_seconds"))
-    for row in rows:
-        alike = [
-            other
-            for other in rows
-            if all(other[name] == row[name] for name in ("dataset", "setting", "model"))
-            and (other["keep"] == row["keep"] or other["selector"] == "full")
-        ]
-        row["front"] = not any(_beats(other, row) for other in alike)
-    return Ending({"": rows}, {"": draw_pareto(rows, found.experiment.title)} if rows else {})
-
-
-def _beats(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """No less accurate and no slower, and better in one of both."""
-    better = one["accuracy"] >= other["accuracy"] and one["total_seconds"] <= other["total_seconds"]
-    return better and (one["accuracy"], one["total_seconds"]) != (other["accuracy"], other["total_seconds"])
+    """Seconds as if alone: scoring, selecting and one training; the front of each keep ratio is marked."""
+    looks, panels = palette(found.board), panels_of(found.board)
+    figures = {f"{panel.heading} keep {panel.keep:g}": partial(draw, panel, looks) for panel in panels}
+    front: list[Row] = [
+        {
+            "table": panel.heading,
+            "keep": panel.keep,
+            "method": price.method.name,
+            "seconds": rounded(price.seconds),
+            "accuracy": rounded(100 * price.accuracy.mean),
+            "front": price.front,
+        }
+        for panel in panels
+        for price in panel.prices
+    ]
+    several = len({panel.heading for panel in panels}) > 1
+    named = {name if several else f"keep {p.keep:g}": d for (name, d), p in zip(figures.items(), panels, strict=True)}
+    return Ending({"": rows_of(found.board), "front": front}, named)

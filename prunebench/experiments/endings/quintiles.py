@@ -11,33 +11,36 @@ on the training split, and the record of that is kept beside the others.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ...boards import label
+from ...figures.quintiles import draw
 from ...harness import Harness, hash_array
 from ...plans import Plan
 from ...store import Record, identify
 from ...types import TrialResult
+from ...views.quintiles import cross_evaluation
 from ..performing import Found
 from ..published import Measured
 from .ending import Ending, Row
-from .rows import option, rounded
+from .rows import option, parted, rounded
 
 PARTS = 5
 
 
 def quintiles(found: Found, options: Mapping[str, Any]) -> Ending:
     """The matrix of every data set and scorer, mean over seeds, and the means of its rows."""
-    from .drawing import draw_matrices
-
-    rows, means, measured, matrices = list[Row](), list[Row](), list[Measured](), dict[str, np.ndarray]()
+    rows, means, measured, figures = list[Row](), list[Row](), list[Measured](), dict[str, Any]()
     for (dataset, scorer, model), parts in sorted(_windows(found).items()):
         seeds = sorted(seed for seed in parts if len(parts[seed]) == PARTS)
         if not seeds:
             continue
         each = np.stack([matrix(found, parts[seed]) for seed in seeds])  # (seeds, 5, 5)
-        matrices[f"{dataset}, {model}"] = each.mean(axis=0)
+        whose = f"{found.experiment.title} · {dataset} · {model} · {label('scorer', scorer)}"
+        figures[f"{dataset} {model}"] = partial(draw, cross_evaluation((each.mean(axis=0) / 100).tolist(), whose))
         shared: Row = {"dataset": dataset, "scorer": scorer, "model": model, "seeds": len(seeds)}
         first = parts[seeds[0]][0]
         for i in range(PARTS):
@@ -59,9 +62,8 @@ def quintiles(found: Found, options: Mapping[str, Any]) -> Ending:
             measured += [
                 _measured(first, (i + 1, diagonal), values) for diagonal, values in ((True, with_it), (False, without))
             ]
-    figures = {"": draw_matrices(matrices, found.experiment.title)} if matrices else {}
-    told = () if matrices else ("not every fifth has a finished training, so there is no matrix",)
-    return Ending({"": means, "matrix": rows}, figures, measured, told)
+    told = () if figures else ("not every fifth has a finished training, so there is no matrix",)
+    return Ending({"": means, "matrix": rows}, parted(figures), measured, told)
 
 
 def _off_diagonal(rows: np.ndarray, i: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ...leaderboard import Board
@@ -63,6 +63,11 @@ def _per_cent(value: float | None) -> float | None:
 
 def rounded(value: Any) -> float:
     return round(float(value), _ROUNDED)
+
+
+def parted(figures: Mapping[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
+    """Figures by the name of their file: the first is the recipe's own, the others bear their heading."""
+    return {"" if i == 0 else name: draw for i, (name, draw) in enumerate(figures.items())}
 
 
 def option(text: str | None, name: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def starts(found: Found, options: Mapping[str, Any]) -> Ending:
         {**dict(key), "judged_accuracy": None if math.isnan(mean := float(np.mean(values))) else rounded(mean)}
         for key, values in judged.items()
     ]
-    figures = {"": draw_starts(chosen, curve, found.experiment.title)} if chosen else {}
+    figures = {"": partial(draw_starts, chosen, curve, found.experiment.title)} if chosen else {}
     told = () if chosen else ("no selection here tells of a window",)
     return Ending({"": chosen, "judged": curve}, figures, told=told)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..performing import Found
@@ -25,7 +26,7 @@ def sweep(found: Found, options: Mapping[str, Any]) -> Ending:
         named = f"keep {row['keep']:g}"
         if isinstance(value, (int, float)):
             lines.append({**row, "x": value, "line": named})
-        elif value is not None or row["selector"].startswith("prunebench/balanced"):
-            levels.append({**row, "line": f"{named}, {value or 'balanced random'}"})
-    figure = draw_lines(lines, levels, found.experiment.title, options.get("axis", options["option"]))
-    return Ending({"": rows}, {"": figure})
+        elif value is not None or str(row["selector"]).startswith("prunebench/balanced("):
+            levels.append({**row, "line": f"{named}, {'balanced random' if value is None else value}"})
+    axis = options.get("axis", options["option"])
+    return Ending({"": rows}, {"": partial(draw_lines, lines, levels, found.experiment.title, axis)} if lines else {})

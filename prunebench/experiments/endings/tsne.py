@@ -13,6 +13,7 @@ the picture stands a number that needs no projection: the silhouette of each str
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def tsne(found: Found, options: Mapping[str, Any]) -> Ending:
             summary += told
             name = "" if not figures else harness.dataset.name
             title = f"{found.experiment.title}: {label('scorer', scorer)} on {harness.dataset.name}"
-            figures[name] = draw_strata(own, title)
+            figures[name] = partial(draw_strata, own, title)
     return Ending({"": points, "silhouette": summary}, figures)
 
 
