@@ -19,6 +19,7 @@ from . import __version__
 from .commands import Commands
 from .configuration import config_option
 from .errors import PrunebenchError, UserError, VerifyError
+from .experiments.command import recipe
 from .options import (
     Numbers,
     Shard,
@@ -193,6 +194,8 @@ def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: An
     asked = pictures or "pictures" in given["only"]
     boards.report_of(stores or (Path("runs"),), data=Path(data_root) if asked else None, **given)
 
+
+cli.add_command(recipe)
 
 # -- looking around ---------------------------------------------------------------------------------------------------
 

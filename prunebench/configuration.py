@@ -52,7 +52,7 @@ def options_of(command: click.Command, path: Path) -> dict[str, Any]:
     known = {_name(param): param for param in command.params if isinstance(param, click.Option)}
     known = {name: param for name, param in known.items() if name not in ("config", "help")}
     found: dict[str, Any] = {}
-    for name, value in _table(path).items():
+    for name, value in toml_table(path, "options").items():
         if isinstance(value, dict):
             raise UserError(f"{path}: [{name}] is a section: write the options without one, name = value")
         param = known.get(name)
@@ -63,7 +63,7 @@ def options_of(command: click.Command, path: Path) -> dict[str, Any]:
         if taken is None:
             raise UserError(f"{path}: {name} must be {_wanted(param)}, got {str(value)[:60]!r}")
         if param.name in _METHODS:
-            _refuse_code(taken if isinstance(taken, list) else [taken], path)
+            refuse_code(taken if isinstance(taken, list) else [taken], path)
         found[param.name] = taken
     return found
 
@@ -73,19 +73,24 @@ def _name(param: click.Option) -> str:
     return max(param.opts, key=len).lstrip("-")
 
 
-def _table(path: Path) -> dict[str, Any]:
+def toml_table(path: Path, of: str) -> dict[str, Any]:
+    """The table in a TOML file of ``of``.
+
+    Raises:
+        UserError: no such file, larger than `LIMIT`, or no TOML.
+    """
     try:
         with path.open("rb") as stream:
             text = stream.read(LIMIT + 1)
     except OSError as failure:
-        raise UserError(f"{path} cannot be read ({failure.strerror}): name a TOML file of options") from None
+        raise UserError(f"{path} cannot be read ({failure.strerror}): name a TOML file of {of}") from None
     if len(text) > LIMIT:
-        raise UserError(f"{path} is larger than {LIMIT} bytes, which no table of options is")
+        raise UserError(f"{path} is larger than {LIMIT} bytes, which no table of {of} is")
     try:
         return tomllib.loads(text.decode())
     except (ValueError, RecursionError) as wrong:  # tomllib's own error is a ValueError
         told = "nested too deeply" if isinstance(wrong, RecursionError) else str(wrong)
-        raise UserError(f"{path} is no TOML file of options ({told}): write name = value, one a line") from None
+        raise UserError(f"{path} is no TOML file of {of} ({told}): write name = value, one a line") from None
 
 
 def _taken(param: click.Option, value: Any) -> Any:
@@ -119,7 +124,10 @@ def _wanted(param: click.Option) -> str:
     return {id(click.INT): "a whole number", id(click.FLOAT): "a number"}.get(id(param.type), "a text")
 
 
-def _refuse_code(texts: list[str], path: Path) -> None:
+def refuse_code(texts: list[str], path: Path | str) -> None:
+    """Raises:
+    UserError: a method's text that came from the file ``path`` names Python code.
+    """
     for text in texts:
         code = next((value for value in _texts(parse(text)) if CODE.fullmatch(value)), None)
         if code is not None:

@@ -79,6 +79,7 @@ LAYERS = [
         "caches",
         "options",
         "configuration",
+        "experiments",
         "commands",
         "cli",
     ),
