@@ -68,18 +68,19 @@ def leaderboard_of(
 ) -> None:
     """The leaderboard of stores, printed or written, with its columns of results, tests or cost; HTML as a folder."""
     from .leaderboard import leaderboard
+    from .leaderboard.stores import opened_sources
 
     for store in stores:
-        if not store.is_dir():
+        if not store.exists():
             raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
     if form == "html" and out is None:
         raise UserError("--format html writes a folder of pages: name it with --out DIR")
-    opened = [Store(store) for store in stores]
+    opened = opened_sources(stores)
     found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track, margin=margin)
     if form == "html" and out is not None:
         from .leaderboard_page import write_page
 
-        write_page(found, out, plugins.installed(), opened, label)
+        write_page(found, out, plugins.installed(), [source for source in opened if isinstance(source, Store)], label)
         say(f"written: {out}; open {out / 'index.html'} in a browser")
         return
     print_board(found, form, out, shown)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import signal
@@ -18,7 +17,7 @@ import click
 from . import __version__
 from .commands import Commands
 from .configuration import config_option
-from .errors import PrunebenchError, UserError, VerifyError
+from .errors import PrunebenchError, UserError
 from .experiments.command import recipe
 from .options import (
     Numbers,
@@ -33,6 +32,7 @@ from .options import (
     track_option,
     train_options,
 )
+from .submissions import submit, verify
 from .terminal import OneLine, clean, inert_streams
 
 
@@ -254,24 +254,8 @@ def verify_dataset(**given: Any) -> None:
     caches.verify(**given)
 
 
-@cli.command()
-@click.argument("store", type=click.Path(path_type=Path), default="runs")
-@as_json
-def verify(store: Path, as_json: bool) -> None:
-    """Check every record of a store: hashes, sizes, identities."""
-    from .store import Store
-
-    if not store.is_dir():
-        raise UserError(f"there is no store at {store}")
-    sound, problems = Store(store).verify()
-    if as_json:
-        click.echo(json.dumps({"sound": sound, "problems": problems}))
-    else:
-        click.echo(f"{sound} sound records in {store}, {len(problems)} damaged")
-        for problem in problems:
-            click.echo(f"  {problem}")
-    if problems:
-        raise VerifyError(f"{len(problems)} records of {store} do not verify; the next run sets them aside")
+cli.add_command(submit)
+cli.add_command(verify)
 
 
 @cli.command()

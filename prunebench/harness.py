@@ -13,7 +13,7 @@ import platform
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,9 +194,23 @@ def provenance(device: Any, registry: Any) -> dict[str, Any]:
         "timm": timm.__version__,
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "processor": processor(),
         "device": name,
         "plugins": {p.distribution: p.version for p in registry.plugins if not p.problem and not p.skipped},
     }
+
+
+@cache
+def processor() -> str:
+    """The kind of processor and the instructions that torch uses: where both are the same, sums are rounded alike."""
+    import torch
+
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as told:
+            kinds = {line.partition(":")[2].strip() for line in told if line.startswith("model name")}
+    except OSError:  # no Linux
+        kinds = {platform.processor()}
+    return ", ".join([*sorted(kinds)[:1], torch.backends.cpu.get_cpu_capability()])
 
 
 def temporary_store() -> Store:

@@ -14,6 +14,7 @@ from typing import Any
 
 _PATH = re.compile(r"(?<![\w.~/:])~?/(?:[^\s/'\"`:;,()\[\]{}<>|]+/)+(?=[^\s/'\"`:;,()\[\]{}<>|]+/)")
 _HOMES = re.compile(r"(?<![\w.~/:])/(?:home|Users)/[^/\s'\"`:;,()]+")
+_ABSOLUTE = re.compile(r"(?<![\w.~/:])/[^\s/'\"`:;,()\[\]{}<>|\\]+/[^\s'\"`:;,()\[\]{}<>|\\]+")
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE|^USER$|^LOGNAME$|^HOSTNAME$")
 _COMMON = ("root", "user", "admin", "localhost")  # tell nothing, and stand in other words
 _SHORTEST = 4  # characters of what is looked for
@@ -51,6 +52,14 @@ def anonymous(value: Any) -> Any:
     for name, text in _private().items():
         told = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", f"[{name}]", told)
     return told
+
+
+def private_part(text: str) -> str:
+    """What in a text tells of this machine: a path outside the home folder, or the name of what it repeats; else ""."""
+    if found := _ABSOLUTE.search(text) or _HOMES.search(text):
+        return found[0]
+    told = (name for name, part in _private().items() if re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text))
+    return next(told, "")
 
 
 def _home() -> str:

@@ -23,6 +23,7 @@ from .harness import Harness
 from .matching import places_of
 from .plans import Cell, Plan, cell_id, cells, open_harness
 from .running import Workers, note_failure, run
+from .selecting import keep_index_file
 from .trials import run_trial
 from .types import Dataset, Scores, Selection, TrialResult
 
@@ -244,6 +245,7 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
     given = load_selection(subset)
     harness = open_harness(plan)
     selection = _fitted(given, harness, subset)
+    keep_index_file(harness, selection)
     results, failures, started = [], 0, time.monotonic()
     for model in plan.models:
         for seed in range(plan.seeds):

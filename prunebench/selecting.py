@@ -18,8 +18,27 @@ from .option_files import named_files
 from .registry import Registry
 from .scoring import ask
 from .store.records import Record, identify, reading
-from .trials import Selected
+from .trials import Selected, content_of
 from .types import Cost, Scores, Selection
+
+SUBSET = "subset"  # stands for a method in the record of an index file
+
+
+def keep_index_file(harness: Harness, selection: Selection) -> Record:
+    """The record of an index file that somebody brought: its trials name its content, so others need the positions."""
+    keys = harness.dataset.train.keys
+    saved = {"indices": selection.indices, "keys": np.array([keys[i] for i in selection.indices])}
+    if selection.weights is not None:
+        saved["weights"] = selection.weights
+    result = {
+        **{"dataset": harness.dataset.name, "fingerprint": harness.dataset.fingerprint, "size": selection.size},
+        **{"scorer": None, "label_free": False, "labels_reached_by": [], "cost": asdict(selection.cost), "details": {}},
+    }
+    identity = {
+        **{"data": harness.dataset.fingerprint, "content": content_of(selection)},
+        **{"method": {"text": SUBSET}, "keep": float(selection.keep), "seed": 0},
+    }
+    return harness.store.put("selections", identity, result, arrays=saved, provenance=harness.provenance())
 
 
 def fitting(registry: Registry, selector: Method, comparable: str) -> Method:

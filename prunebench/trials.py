@@ -72,7 +72,7 @@ class Selected:
     @classmethod
     def of(cls, selection: Selection, policy: str = PLAIN) -> Selected:
         k = len(selection) if policy == PLAIN else budget_for(selection.keep, selection.size)
-        return cls(selection.id or _content(selection), k)
+        return cls(selection.id or content_of(selection), k)
 
 
 def run_trial(
@@ -124,7 +124,8 @@ def trial_identity(harness: Harness, trial: Trial, selected: Selected) -> dict[s
     }
 
 
-def _content(selection: Selection) -> str:
+def content_of(selection: Selection) -> str:
+    """SHA-256 of the indices, and of the weights if any: what names an index file."""
     if selection.weights is None:
         return hash_array(selection.indices)
     return hash_array(np.stack([selection.indices.astype(np.float64), selection.weights]))
@@ -211,7 +212,10 @@ def _tested(dataset: Dataset, selection: Selection, logits: Any) -> dict[str, An
 
 def _unsaid(name: str, value: Any) -> bool:
     """What a record has no word of, so that those without it are as they always were."""
-    return name in ("oracle", "budget_seconds", "best_accuracy", "best_step") and (value is None or value is False)
+    if name == "source":
+        return value == "here"
+    silent = ("oracle", "budget_seconds", "best_accuracy", "best_step", "reproduced")
+    return name in silent and (value is None or value is False)
 
 
 def truth_about(dataset: Dataset, kept: np.ndarray) -> dict[str, float]:

@@ -268,3 +268,5 @@ class TrialResult:
     id: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     oracle: bool = False  # the selector looked at what no contender may see: shown, marked, never ranked
+    source: str = "here"  # "reported": in somebody's bundle; "reproduced": trained again here, and it agreed
+    reproduced: float | None = None  # the accuracy of that training

@@ -62,6 +62,7 @@ LAYERS = [
         "files",
         "interop",
         "recorded",
+        "bundles",
     ),
     *(
         "cards",
@@ -81,6 +82,7 @@ LAYERS = [
         "configuration",
         "experiments",
         "commands",
+        "submissions",
         "cli",
     ),
 ]

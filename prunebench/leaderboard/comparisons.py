@@ -45,7 +45,12 @@ def partner(row: Row, rows: Sequence[Row], rival: str) -> Row | None:
     if row.baseline in ("full", rival) or row.oracle:
         return None
     found = [r for r in rows if r.baseline == rival and r.examples == row.examples]
-    return min(found, key=lambda r: (r.keep != row.keep, r.variant != row.variant, r.variant), default=None)
+    own = row.source == "here"
+
+    def distance(r: Row) -> tuple[bool, bool, bool, str]:
+        return r.keep != row.keep, (r.source == "here") != own, r.variant != row.variant, r.variant
+
+    return min(found, key=distance, default=None)
 
 
 def best_others(rows: Sequence[Row]) -> list[Row | None]:

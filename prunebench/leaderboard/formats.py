@@ -210,6 +210,7 @@ CSV_COLUMNS = (
     *("verdict", "best_other"),
     *(f"vs_best_other_{name}" for name in (*_AGAINST, *_RESAMPLED)),
     *("total_seconds", "pareto"),
+    *("source", "reproduced_seeds", "reproduced_mean"),
 )
 
 
@@ -225,7 +226,7 @@ def _line(number: int, row: Row, table: Table, transfer: Transfer | None) -> dic
 
 
 def _flat(row: Row, table: Table) -> dict[str, Any]:
-    told, against, best = _row(row), row.difference, row.best_other
+    told, against, best, again = _row(row), row.difference, row.best_other, row.reproduced
     return {
         **{k: "-".join(map(str, v)) if isinstance(v, list) else v for k, v in table.conditions.items()},
         **{name: told[name] for name in (*_NAMED, *_SECONDS)},
@@ -234,7 +235,8 @@ def _flat(row: Row, table: Table) -> dict[str, Any]:
         **{f"accuracy_{name}": told["accuracy"][name] for name in (*_ACCURACY, *_ENDS)},
         **{f"vs_balanced_{n}": getattr(against, n) if against else None for n in (*_AGAINST, *_RESAMPLED)},
         **{f"vs_best_other_{n}": getattr(best, n) if best else None for n in (*_AGAINST, *_RESAMPLED)},
-        **{name: told[name] for name in ("verdict", "best_other", "total_seconds", "pareto")},
+        **{name: told[name] for name in ("verdict", "best_other", "total_seconds", "pareto", "source")},
+        **{f"reproduced_{n}": v for n, v in (("seeds", again and again.n), ("mean", again and again.mean))},
     }
 
 
@@ -296,6 +298,8 @@ def _row(row: Row) -> dict[str, Any]:
         "examples": row.examples,
         "label_free": row.label_free,
         "oracle": row.oracle,
+        "source": row.source,
+        "reproduced": asdict(row.reproduced) if row.reproduced else None,
         "accuracy": asdict(row.accuracy),
         "vs_balanced": told_difference(row.difference),
         "verdict": row.verdict,

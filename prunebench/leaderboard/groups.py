@@ -150,9 +150,10 @@ def _nearest(trials: Sequence[TrialResult], reference: str, epochs: int, n: int)
         yield from (t for t in alike if distance(t) == nearest)
 
 
-def method(trial: TrialResult) -> tuple[str, str, float, str]:
-    """What a row is: scorer, selector, keep; an index file counts by its content."""
-    return trial.scorer or "", trial.selector, trial.keep, trial.selection if trial.selector == "subset" else ""
+def method(trial: TrialResult) -> tuple[str, str, float, str, bool]:
+    """What a row is: scorer, selector, keep; an index file counts by its content; what others report is apart."""
+    content = trial.selection if trial.selector == "subset" else ""
+    return trial.scorer or "", trial.selector, trial.keep, content, trial.source == "here"
 
 
 def _split(trials: Iterable[TrialResult], key: Callable[[TrialResult], Hashable]) -> dict[Any, list[TrialResult]]:

@@ -11,7 +11,7 @@ from typing import Any
 from ..types import TrialResult
 from .costs import mean_cost
 from .groups import unscored
-from .statistics import Difference, Summary
+from .statistics import Difference, Summary, summarise
 
 TRUTH = tuple(f"{noise}_{what}" for noise in ("mislabelled", "corrupted") for what in ("share", "precision", "recall"))
 CLASSES = ("smallest_class_share", "largest_class_share")
@@ -64,6 +64,20 @@ class Row:
     @property
     def by_seed(self) -> dict[int, float]:
         return {t.seed: t.accuracy for t in self.trials}
+
+    @property
+    def source(self) -> str:
+        """ "here"; of others' bundles "reported", "reproduced" once every trial was trained again, or how many were."""
+        again, all_ = sum(t.source == "reproduced" for t in self.trials), len(self.trials)
+        if self.trials[0].source == "here":
+            return "here"
+        return "reproduced" if again == all_ else f"reported, {again}/{all_} reproduced" if again else "reported"
+
+    @property
+    def reproduced(self) -> Summary | None:
+        """Accuracies of those trials of others that were trained again here; None where none was."""
+        found = [t.reproduced for t in self.trials if t.reproduced is not None]
+        return summarise(found) if found else None
 
     @property
     def total_seconds(self) -> float:

@@ -6,11 +6,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..allocation import without_collection
+from ..bundles.containers import REPRODUCED, holds_bundles
 from ..errors import UserError
 from ..store import Store
 from ..types import Cost, TrialResult
@@ -18,21 +19,26 @@ from .labels import Labels
 from .ranking import Board, board, versions
 from .verdicts import MARGIN
 
+if TYPE_CHECKING:
+    from ..bundles.contents import Bundle
+
+    Source = Store | Bundle
 log = logging.getLogger("prunebench.leaderboard")
 
 
 def leaderboard(
-    stores: Store | str | Path | Sequence[Store | str | Path],
+    stores: Source | str | Path | Sequence[Source | str | Path],
     *,
     group_by: Sequence[str] = ("dataset", "budget", "model"),
     labels: Labels | None = None,
     track: str = "open",
     margin: float = MARGIN,
 ) -> Board:
-    """The board of all sound trial records of some stores.
+    """The board of all sound trial records of some stores and bundles.
 
     Args:
-        stores: stores, or the folders they lie in; a record that stands in several counts once.
+        stores: stores, or the folders they lie in, and bundles, or folders of them; a record that stands in several
+            counts once, and by the store where it stands in one. What bundles report makes rows of its own.
         group_by: what tables are ordered by (dataset, budget, model, reference, precision) and split by (keep, scorer,
             selector, track). Trials under different conditions are in different tables whatever is named here.
         labels: (kind, canonical text) -> what people read.
@@ -42,10 +48,14 @@ def leaderboard(
     Raises:
         UserError: a store that is not there, stores without any trial, an unknown track or name in ``group_by``, a
             margin outside 0 to 100.
+        VerifyError: a bundle that is not sound.
     """
-    opened = opened_stores(stores)
+    opened = opened_sources(stores)
     with without_collection():
-        found = {trial.id: trial for store in opened for trial in sound_trials(store)}
+        found: dict[str, TrialResult] = {}
+        for store in sorted(opened, key=lambda source: not isinstance(source, Store)):
+            for trial in sound_trials(store):
+                found.setdefault(trial.id, trial)
     failures = {failure["id"]: failure for store in opened for failure in store.failures()}
     if not found and not failures:
         where = ", ".join(str(store.root) for store in opened) or "no store"
@@ -61,7 +71,7 @@ def leaderboard(
     )
 
 
-def sound_trials(store: Store) -> Iterator[TrialResult]:
+def sound_trials(store: Source) -> Iterator[TrialResult]:
     """All sound trials; records that are no trials of this version are told in the log and left out."""
     from ..trials import read_trial  # knows models: not for those who only import this
 
@@ -74,6 +84,9 @@ def sound_trials(store: Store) -> Iterator[TrialResult]:
         if wrong := _wrong_field(trial):
             log.warning("left out: %s has no usable %s", record.path, wrong)
             continue
+        source, again = ("here", None) if isinstance(store, Store) else store.checked(trial.id)
+        if (trial.source, trial.reproduced) != (source, again):
+            trial = replace(trial, source=source, reproduced=again)
         yield trial
 
 
@@ -110,7 +123,7 @@ def _wrong_field(value: TrialResult | Cost) -> str:
     return ""
 
 
-def _definition(trial: TrialResult, stores: Sequence[Store]) -> str:
+def _definition(trial: TrialResult, stores: Sequence[Source]) -> str:
     """Short hash of what the selection's record says of its method and scores; "" where there is no such record."""
     for store in stores:
         selection = store.by_id("selections", trial.selection)
@@ -137,7 +150,31 @@ def opened_stores(stores: Store | str | Path | Sequence[Store | str | Path]) -> 
     return [_opened(store) for store in _listed(stores)]
 
 
-def _listed(stores: Store | str | Path | Sequence[Store | str | Path]) -> list[Store | str | Path]:
+def opened_sources(stores: Source | str | Path | Sequence[Source | str | Path]) -> list[Source]:
+    """Stores and bundles, opened; of a folder of bundles all of them. What `verify` wrote beside them is no argument.
+
+    Raises:
+        UserError: a store or bundle that is not there.
+        VerifyError: a bundle that is not sound.
+    """
+    found: list[Source] = []
+    for place in _listed(stores):
+        if not isinstance(place, str | Path):
+            found.append(place)
+        elif not Path(place).exists():
+            found += opened_stores(place)
+        elif not str(place).endswith(REPRODUCED):
+            found += _bundles(Path(place)) if holds_bundles(Path(place)) else opened_stores(place)
+    return found
+
+
+def _bundles(place: Path) -> list[Bundle]:
+    from ..bundles.verifying import read_sound  # knows models: not for those who have stores alone
+
+    return read_sound(place)
+
+
+def _listed(stores: Any) -> list[Any]:
     return list(stores) if isinstance(stores, Sequence) and not isinstance(stores, str) else [stores]
 
 

@@ -115,7 +115,8 @@ def _row(trials: Sequence[TrialResult], variant: str) -> Row:
 def _labelled(row: Row, scorers: Mapping[str, str], selectors: Mapping[str, str]) -> Row:
     scorer = scorers[row.scorer] if row.scorer else None
     label = method_label(row.baseline, scorer, selectors[row.selector], row.trials[0].selection)
-    return replace(row, label=f"{label} [{row.variant}]" if row.variant else label)
+    label = f"{label} [{row.variant}]" if row.variant else label
+    return replace(row, label=label if row.source == "here" else f"{label} ({row.source})")
 
 
 def _split(rows: Sequence[Row], split_by: Sequence[str]) -> list[tuple[dict[str, Any], list[Row]]]:

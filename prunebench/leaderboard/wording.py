@@ -43,6 +43,10 @@ _LABEL_FREE = {  # what another track calls a column, and says below
 }
 _REVEALED = "Labels: how many were revealed, those of the selected examples; scoring and selecting saw none."
 _ORACLE = "† an oracle: it looked at what no contender may see. A bound, compared with nothing and never ranked."
+_REPORTED = (
+    "(reported): made elsewhere, from a bundle that verifies; (reproduced): also trained again here, and agreed.",
+    "again %: mean of the trials of a reported row that were trained again.",
+)
 _POLICY = "Policies draw from all examples; the baselines beside them are trained plainly, in as many steps."
 _USUAL = {"setting": "", "pretrained": False, "policy": "plain", "precision": "float32", "budget_seconds": None}
 _MEASURES = {
@@ -69,12 +73,13 @@ def columns(board: Board) -> tuple[str, ...]:
     """The column names of every table; on the label-free track k is the number of revealed labels.
 
     Where a setting made noise, its share of the subset stands in place of the training's seconds; so does the best
-    epoch where it was looked for.
+    epoch where it was looked for, and what was trained again where others report.
     """
     noisy = any(t.conditions["setting"] and set(NOISE) & r.measures.keys() for t in board.tables for r in t.rows)
     looked = any("best_accuracy" in r.measures for t in board.tables for r in t.rows)
-    best, noise = ("best ep %",) * looked, ("noise %",) * noisy
-    names = (*COLUMNS[:5], *best, COLUMNS[5], *noise, *COLUMNS[6 : 9 - looked - noisy])
+    again = any(row.reproduced for t in board.tables for row in t.rows)
+    best, noise, repeated = ("best ep %",) * looked, ("noise %",) * noisy, ("again %",) * again
+    names = (*COLUMNS[:5], *repeated, *best, COLUMNS[5], *noise, *COLUMNS[6 : 9 - looked - noisy - again])
     return tuple(_LABEL_FREE.get(name, name) for name in names) if board.track == "label-free" else names
 
 
@@ -88,6 +93,8 @@ def footnote(board: Board) -> tuple[str, ...]:
     resampled = any(row.accuracy.interval == "BCa" for row in rows)
     first = first.replace("t-interval", "interval") if resampled else first
     lines = (first, *(_BCA,) * resampled, *FOOTNOTE[1:], *best * looked, *noise * ("noise %" in columns(board)))
+    if any(row.source != "here" for row in rows):
+        lines = (*lines, *_REPORTED)
     if any(dynamic(t) for row in rows for t in row.trials):
         lines = (*lines, _POLICY)
     lines += (_RUNS,) * any(1 < len(set((row.runs or {}).values())) < row.accuracy.n for row in rows)
@@ -155,6 +162,7 @@ def cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
         "k": str(row.examples),
         "seeds": str(row.accuracy.n),
         "accuracy %": accuracy(row.accuracy),
+        "again %": f"{100 * row.reproduced.mean:.2f}" if row.reproduced else "-",
         "best ep %": "-" if best is None else f"{100 * best:.2f}",
         "vs balanced": difference_cell(row.difference, row.accuracy.n),
         "noise %": " / ".join(f"{share:.1f}" for share in noise) or "-",
