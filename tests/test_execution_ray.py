@@ -363,7 +363,7 @@ def test_a_run_on_ray_leaves_the_records_of_a_run_here(tmp_path, capsys):
     records = []
     for executor in ("here", "ray"):
         store = Store(tmp_path / executor)
-        assert run_and_report(replace(plan, store=str(store.root)), True, executor, 1) == 0
+        assert run_and_report(replace(plan, store=str(store.root)), True, Workers(executor, 1)) == 0
         assert json.loads(capsys.readouterr().out)  # and nothing of Ray
         kinds = ("evidence", "scores", "selections", "trials")
         records.append({(kind, r.id): without_clock(r) for kind in kinds for r in store.records(kind)})
