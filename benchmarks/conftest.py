@@ -25,6 +25,11 @@ def pytest_addoption(parser):
     parser.addoption("--record", action="store_true", help=f"write what was measured to {RECORD.name}")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One at a time: they measure."""
+    return 0
+
+
 @pytest.fixture
 def one_thread():
     threads = torch.get_num_threads()

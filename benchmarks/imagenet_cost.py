@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 
 from prunebench_drd.estimate import (
@@ -104,10 +105,7 @@ def trials(model: str) -> list[Row]:
     for budget in ("steps", "epochs"):
         steps = [trained_steps(DATA, row, keep, budget) for keep in RATIOS]
         each = [training(DATA, net, row, many) for many in steps for _ in range(SEEDS)]
-        total = each[0]
-        for work in each[1:]:
-            total = total + work
-        found.append((f"{model}, nine ratios, three seeds, budget {budget}", total))
+        found.append((f"{model}, nine ratios, three seeds, budget {budget}", reduce(operator.add, each)))
     return found
 
 
@@ -145,10 +143,7 @@ def tables(rates: Mapping[str, float]) -> str:
 
 
 def _times(work: Work, many: int) -> Work:
-    total = work
-    for _ in range(many - 1):
-        total = total + work
-    return total
+    return reduce(operator.add, [work] * many)
 
 
 def _hours(seconds: float | None) -> str:

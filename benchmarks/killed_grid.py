@@ -87,10 +87,7 @@ def main() -> None:
     finish(killed, asked)
     ours, theirs = records(killed), records(quiet)
     counts = {kind: len(found) for kind, found in theirs.items()}
-    odd = {
-        kind: [i for i in {**ours[kind], **theirs[kind]} if ours[kind].get(i) != theirs[kind].get(i)]
-        for kind in RECORDS
-    }
+    odd = {kind: differing(ours[kind], theirs[kind]) for kind in RECORDS}
     damaged = Store(killed).verify()[1]
     record = {
         "command": " ".join(["python", "benchmarks/killed_grid.py", *sys.argv[1:]]),

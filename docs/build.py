@@ -1,7 +1,8 @@
-"""Writes what README and docs tell of methods: `python docs/build.py`, in an environment with the plugin `drd`.
+"""Writes what README and docs tell of methods and measurements: `python docs/build.py`, where the plugin `drd` is.
 
     docs/methods/*.md    a card per method of ours, from its record and docstrings, with the tests that prove it
     README.md            the tables of scorers and selectors, between the two markers
+    docs/scale.md        the tables of what benchmarks/records/scale.json tells
 
 A test proves a method where it bears the mark `proves("NAME", "golden" | "closed form" | "property")`, the name as
 `scorer:NAME` or `selector:NAME` where both kinds have it. Marks are read from the files; no test is imported.
@@ -10,9 +11,12 @@ A test proves a method where it bears the mark `proves("NAME", "golden" | "close
 from __future__ import annotations
 
 import ast
+import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from prunebench.card_formats import as_markdown, link, table
 from prunebench.cards import Card, card_of
@@ -24,6 +28,8 @@ OURS = ("prunebench", "prunebench-drd")
 BY = ("golden", "closed form", "property")  # the authors' own numbers; the formula written out; what must hold
 BEGIN, END = "<!-- methods: written by docs/build.py -->\n", "<!-- methods end -->\n"
 Proof = tuple[str, str, str]  # by what, file, test
+TIMES = "| what | size | ours, s | plain, s | ratio | goal |\n|---|---|---|---|---|---|\n"
+MEMORY = "| what | size | bytes per example | bound | CPU s |\n|---|---|---|---|---|\n"
 
 INDEX = """# Methods
 
@@ -119,12 +125,48 @@ def told(card: Card) -> str:
     return " ".join(card.summary.split("\n\n")[0].split()).replace("``", "`").removesuffix(".")
 
 
+def scale(text: str, record: dict[str, dict[str, Any]]) -> str:
+    """``text`` with its tables of times and of memory as the record tells them.
+
+    Raises:
+        ValueError: a table is not there.
+    """
+    times, memory = [], []
+    for name, found in sorted(record.items(), key=lambda item: _goal_first(item[0])):
+        if "ratio" in found:
+            seconds = f"{found['ours_seconds']:g} | {found['plain_seconds']:g} | {found['ratio']:g}x"
+            goal = "" if found["goal"] is None else f"{found['goal']}x"
+            times.append(f"| {name} | {found['size']} | {seconds} | {goal} |\n")
+        else:
+            figures = f"{found['bytes_per_example']:,} | {found['bound']:,} | {found['seconds']:,}"
+            memory.append(f"| {name} | {found['size']} | {figures} |\n")
+    return _filled(_filled(text, TIMES, times), MEMORY, memory)
+
+
+def _goal_first(name: str) -> tuple[bool, int, str]:
+    """P1 to P18 by number, then what is no goal."""
+    goal = re.match(r"P(\d+) ", name)
+    return goal is None, int(goal[1]) if goal else 0, name
+
+
+def _filled(text: str, head: str, rows: list[str]) -> str:
+    """``text`` with these rows, and no others, below a table's head."""
+    before, found, after = text.partition(head)
+    if not found:
+        raise ValueError(f"docs/scale.md must have the lines {head!r}")
+    lines = after.splitlines(keepends=True)
+    last = next((i for i, line in enumerate(lines) if not line.startswith("|")), len(lines))
+    return before + head + "".join(rows + lines[last:])
+
+
 def pages() -> dict[Path, str]:
     """Every file that is written, with its text."""
     known = cards()
     proved = proofs(known)
     found = {ROOT / "docs" / "methods" / f"{name}.md": page(same, proved) for name, same in known.items()}
     found[ROOT / "docs" / "methods" / "README.md"] = f"{INDEX}\n{tables(known, proved, '')}"
+    measured = json.loads((ROOT / "benchmarks" / "records" / "scale.json").read_text())
+    found[ROOT / "docs" / "scale.md"] = scale((ROOT / "docs" / "scale.md").read_text(), measured)
     readme = (ROOT / "README.md").read_text()
     before, _, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)

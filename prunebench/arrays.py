@@ -24,6 +24,13 @@ def as_numpy(value: Any) -> np.ndarray:
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
+def npy_header(shape: tuple[int, ...], descr: str) -> bytes:
+    """What a ``.npy`` file begins with, for one that is written piece by piece; ``descr`` as in ``"<f4"``."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
 def as_labels(values: Any) -> np.ndarray:
     """(N,) int64.
 

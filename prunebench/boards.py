@@ -12,6 +12,7 @@ import click
 from . import registry as plugins
 from .display import tell
 from .errors import UserError
+from .store import Store
 
 
 def say(text: str = "") -> None:
@@ -65,11 +66,37 @@ def leaderboard_of(
     shown: str = "results",
     margin: float = 0.5,
 ) -> None:
-    """The leaderboard of stores, printed or written, with its columns of results, tests or cost."""
+    """The leaderboard of stores, printed or written, with its columns of results, tests or cost; HTML as a folder."""
     from .leaderboard import leaderboard
+    from .leaderboard.stores import opened_sources
 
     for store in stores:
         if not store.exists():
             raise UserError(f"there is no store at {store}: run `prunebench run` first, or name one")
-    found = leaderboard(stores, group_by=tuple(group_by), labels=label, track=track, margin=margin)
+    if form == "html" and out is None:
+        raise UserError("--format html writes a folder of pages: name it with --out DIR")
+    opened = opened_sources(stores)
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label, track=track, margin=margin)
+    if form == "html" and out is not None:
+        from .leaderboard_page import write_page
+
+        write_page(found, out, plugins.installed(), [source for source in opened if isinstance(source, Store)], label)
+        say(f"written: {out}; open {out / 'index.html'} in a browser")
+        return
     print_board(found, form, out, shown)
+
+
+def report_of(
+    stores: Sequence[Path], out: Path, group_by: Sequence[str], only: Sequence[str], data: Path | None
+) -> None:
+    """Every figure that stores have data for, written into a folder; pictures where ``data`` says where they lie."""
+    from .figures.report import Material, report
+    from .leaderboard import leaderboard
+    from .leaderboard.stores import opened_stores
+
+    opened = opened_stores(stores)
+    found = leaderboard(opened, group_by=tuple(group_by), labels=label)
+    made = report(Material(found, opened, label, classes_of if data else None, data), out, only)
+    say(f"{len(made.figures)} figures in {out}, {len(made.changed)} files changed; begin with {out / 'index.md'}")
+    for each in made.left_out:
+        say(f"left out: {each}")

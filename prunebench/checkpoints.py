@@ -9,7 +9,6 @@ than one `SHARE`-th of the time: a short training writes none. When they are wri
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import secrets
 import shutil
@@ -26,14 +25,15 @@ from torch import Tensor
 
 from . import __version__
 from .errors import CellError, MethodError, VerifyError
+from .json_files import read_object
 from .recorder import Recorder
-from .store import canonical, file_sha256
+from .store import canonical, card_hash, file_sha256
 from .store.publishing import fsync, write
 
 SHARE = 50
 FORMAT = 1  # changes whenever what a part keeps means something else
 _CARD_LIMIT = 2**20  # bytes
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # of a card that is none
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)  # of a card that is none
 log = logging.getLogger("prunebench")
 
 
@@ -82,8 +82,9 @@ class Checkpoints:
             fsync(self.folder)
             for older in self._standing()[1:]:
                 shutil.rmtree(older)
-        except OSError as failure:
-            log.warning("no checkpoint in %s (%s): the training goes on without", self.folder, failure.strerror)
+        except (OSError, SafetensorError) as failure:  # safetensors tells a full disk in a kind of its own
+            told = getattr(failure, "strerror", None) or failure
+            log.warning("no checkpoint in %s (%s): the training goes on without", self.folder, told)
             shutil.rmtree(part, ignore_errors=True)
         self._last = time.monotonic()
         self._took = self._last - started
@@ -100,7 +101,7 @@ class Checkpoints:
         fsync(state)
         files = {path.relative_to(self.folder).as_posix(): told for path, told in written.items()}
         card = {"conditions": self._conditions(), "state": file_sha256(state), "files": files}
-        write(part / "card.json", canonical({"card": card, "sha256": _digest(card)}).encode())
+        write(part / "card.json", canonical({"card": card, "sha256": card_hash(card)}).encode())
         fsync(part)
 
     def restore(self, parts: Mapping[str, Resumable]) -> bool:
@@ -116,18 +117,14 @@ class Checkpoints:
                 path.rename(path.with_name(f"aside-{secrets.token_hex(4)}"))
                 continue
             for name, kept in parts.items():
-                kept.restore(
-                    {key.removeprefix(f"{name}/"): t for key, t in state.items() if key.startswith(f"{name}/")}
-                )
+                kept.restore(under(name, state))
             return True
         return False
 
     def _read(self, path: Path) -> dict[str, Tensor]:
-        if (path / "card.json").stat().st_size > _CARD_LIMIT:
-            raise VerifyError("its card is larger than a card can be")
-        told = json.loads((path / "card.json").read_text(encoding="utf-8"))
+        told = read_object(path / "card.json", _CARD_LIMIT)
         card = told["card"]
-        if told["sha256"] != _digest(card):
+        if told["sha256"] != card_hash(card):
             raise VerifyError("its card was altered after it was written")
         if canonical(card["conditions"]) != canonical(self._conditions()):
             raise VerifyError("it is of another training or another version")
@@ -157,10 +154,6 @@ class Checkpoints:
 def under(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What lies under ``name/``, by the rest of its key."""
     return {key.removeprefix(f"{name}/"): value for key, value in state.items() if key.startswith(f"{name}/")}
-
-
-def _digest(card: Any) -> str:
-    return hashlib.sha256(canonical(card).encode()).hexdigest()
 
 
 def _digest_of_first(path: Path, length: int) -> str:

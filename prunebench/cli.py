@@ -18,6 +18,7 @@ from . import __version__
 from .commands import Commands
 from .configuration import config_option
 from .errors import PrunebenchError, UserError
+from .experiments.command import recipe
 from .options import (
     Numbers,
     Shard,
@@ -90,12 +91,13 @@ def run(
     for name, value in (("jobs", jobs), ("timeout", timeout)):
         if value is not None and value < 1:
             raise UserError(f"--{name} must be at least 1, got {value:g}")
+    how = reporting.workers_for(plan, executor, jobs, timeout, ray_address)
     if dry_run:
         from .dry_run import dry_run as tell
 
-        tell(plan, jobs or reporting.default_jobs(plan), as_json)
+        tell(plan, how.jobs or reporting.default_jobs(plan), as_json)
         return
-    failed = reporting.run_and_report(plan, as_json, executor, jobs, timeout, ray_address)
+    failed = reporting.run_and_report(plan, as_json, how)
     if failed:
         sys.exit(3)
 
@@ -161,11 +163,15 @@ def train(subset: Path, as_json: bool, **given: Any) -> None:
 @cli.command()
 @click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True)
-@click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "md", "csv", "json", "html"]), default="table", show_default=True
+)
 @click.option("--columns", type=click.Choice(["results", "cost", "tests"]), default="results", help="Of table and md.")
 @click.option("--margin", type=float, default=0.5, show_default=True, help="Points that count as a tie.")
 @track_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write here instead of standard output.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write here instead of standard output; of html, the folder."
+)
 def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, columns: str, **shown: Any) -> None:
     """The leaderboard of one or more stores [default: runs]; CSV and JSON hold all columns."""
     from . import boards
@@ -173,6 +179,23 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
     out, track, margin = shown["out"], shown["track"], shown["margin"]
     boards.leaderboard_of(stores or (Path("runs"),), group_by, form, out, track, columns, margin)
 
+
+@cli.command()
+@click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the figures.")
+@click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True, help="As of leaderboard.")
+@click.option("--only", type=Words(), default="", metavar="KINDS", help="e.g. curves,pareto [default: all].")
+@click.option("--pictures", is_flag=True, help="Also easy and hard pictures, read from the data sets.")
+@click.option("--data-root", default="data", show_default=True, help="Where these data sets lie.")
+def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: Any) -> None:
+    """Figures of one or more stores [default: runs] as PNG, SVG and CSV, with an index.md that lists them."""
+    from . import boards
+
+    asked = pictures or "pictures" in given["only"]
+    boards.report_of(stores or (Path("runs"),), data=Path(data_root) if asked else None, **given)
+
+
+cli.add_command(recipe)
 
 # -- looking around ---------------------------------------------------------------------------------------------------
 

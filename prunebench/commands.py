@@ -30,7 +30,7 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         plugins = _plugin_commands()
-        rows = [(n, c.get_short_help_str(70)) for n in super().list_commands(ctx) if (c := self.commands.get(n))]
+        rows = [(n, self.commands[n].get_short_help_str(70)) for n in super().list_commands(ctx)]
         rows += [(name, plugins[name].record.help) for name in sorted(plugins)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

@@ -10,7 +10,6 @@ A file is data: it may say what the command line may, except name Python code (`
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,10 +20,9 @@ import click
 
 from .errors import UserError
 from .options import Numbers, Shard, Words
-from .spec import Spec, near, parse
+from .spec import CODE, Spec, near, parse
 
 LIMIT = 2**16  # bytes
-_CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _METHODS = ("scorers", "selectors", "methods", "scorer", "selector")
 
 
@@ -54,7 +52,7 @@ def options_of(command: click.Command, path: Path) -> dict[str, Any]:
     known = {_name(param): param for param in command.params if isinstance(param, click.Option)}
     known = {name: param for name, param in known.items() if name not in ("config", "help")}
     found: dict[str, Any] = {}
-    for name, value in _table(path).items():
+    for name, value in toml_table(path, "options").items():
         if isinstance(value, dict):
             raise UserError(f"{path}: [{name}] is a section: write the options without one, name = value")
         param = known.get(name)
@@ -65,7 +63,7 @@ def options_of(command: click.Command, path: Path) -> dict[str, Any]:
         if taken is None:
             raise UserError(f"{path}: {name} must be {_wanted(param)}, got {str(value)[:60]!r}")
         if param.name in _METHODS:
-            _refuse_code(taken if isinstance(taken, list) else [taken], path)
+            refuse_code(taken if isinstance(taken, list) else [taken], path)
         found[param.name] = taken
     return found
 
@@ -75,19 +73,24 @@ def _name(param: click.Option) -> str:
     return max(param.opts, key=len).lstrip("-")
 
 
-def _table(path: Path) -> dict[str, Any]:
+def toml_table(path: Path, of: str) -> dict[str, Any]:
+    """The table in a TOML file of ``of``.
+
+    Raises:
+        UserError: no such file, larger than `LIMIT`, or no TOML.
+    """
     try:
         with path.open("rb") as stream:
             text = stream.read(LIMIT + 1)
     except OSError as failure:
-        raise UserError(f"{path} cannot be read ({failure.strerror}): name a TOML file of options") from None
+        raise UserError(f"{path} cannot be read ({failure.strerror}): name a TOML file of {of}") from None
     if len(text) > LIMIT:
-        raise UserError(f"{path} is larger than {LIMIT} bytes, which no table of options is")
+        raise UserError(f"{path} is larger than {LIMIT} bytes, which no table of {of} is")
     try:
         return tomllib.loads(text.decode())
     except (ValueError, RecursionError) as wrong:  # tomllib's own error is a ValueError
         told = "nested too deeply" if isinstance(wrong, RecursionError) else str(wrong)
-        raise UserError(f"{path} is no TOML file of options ({told}): write name = value, one a line") from None
+        raise UserError(f"{path} is no TOML file of {of} ({told}): write name = value, one a line") from None
 
 
 def _taken(param: click.Option, value: Any) -> Any:
@@ -110,22 +113,23 @@ def _taken(param: click.Option, value: Any) -> Any:
 
 
 def _wanted(param: click.Option) -> str:
-    if param.multiple:
-        return "a text or a list of texts"
     if param.is_flag:
         return "true or false"
     if isinstance(param.type, Numbers):
         return "a number or a list of numbers"
-    if isinstance(param.type, Words):
+    if param.multiple or isinstance(param.type, Words):
         return "a text or a list of texts"
     if isinstance(param.type, Shard):
         return 'a text of the form "i/n"'
     return {id(click.INT): "a whole number", id(click.FLOAT): "a number"}.get(id(param.type), "a text")
 
 
-def _refuse_code(texts: list[str], path: Path) -> None:
+def refuse_code(texts: list[str], path: Path | str) -> None:
+    """Raises:
+    UserError: a method's text that came from the file ``path`` names Python code.
+    """
     for text in texts:
-        code = next((value for value in _texts(parse(text)) if _CODE.fullmatch(value)), None)
+        code = next((value for value in _texts(parse(text)) if CODE.fullmatch(value)), None)
         if code is not None:
             raise UserError(
                 f"{path}: {text[:80]!r} names Python code ({code}), which no file may: give it on the command line"

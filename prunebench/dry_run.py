@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,9 +17,9 @@ from .execution.steps import standing_trial
 from .forecast import Work, by_kind, elapsed, longest_chain
 from .foreseen import Foreseen
 from .harness import Harness
+from .metering import resident_peak
 from .plans import Plan, cells, open_harness
 from .rates import Pace, Rate, free_bytes, measured
-from .spec import parse
 from .store import Store
 
 log = logging.getLogger("prunebench")
@@ -96,7 +95,7 @@ def _opened(plan: Plan) -> Harness:
 
 def outlook(found: Foreseen, harness: Harness, jobs: int) -> Outlook:
     """The steps counted together, at the speed of this machine: recorded, or measured now."""
-    program = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # with all that a job imports, and the data
+    program = resident_peak()  # with all that a job imports, and the data
     rates = rates_of(found.pace, sorted({step.work.model for step in found.steps.values() if step.work.model}), harness)
     speeds = {model: rate.examples_per_second for model, rate in rates.items()}
     works = by_kind(found.steps.values())
@@ -172,7 +171,7 @@ def _who_tells(names: Sequence[str], plan: Plan, harness: Harness) -> str:
     scorers = harness.registry.entries["scorer"].values()
     for entry in harness.registry.entries["command"].values():
         offered = {s.record.name for s in scorers if s.plugin.distribution == entry.plugin.distribution}
-        mine = [name for name in names if parse(name).name in offered]
+        mine = [name for name in names if name.partition("(")[0].rpartition("/")[2] in offered]
         if mine and "estimate" in getattr(entry.function(), "commands", ()):
             command = f"prunebench {entry.record.name} estimate --dataset {shlex.quote(plan.dataset)}"
             return f" (`{command} --scorer {shlex.quote(mine[0])}` tells)"

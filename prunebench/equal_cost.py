@@ -15,7 +15,7 @@ from dataclasses import replace
 from .errors import CellError
 from .harness import Harness
 from .store import Record
-from .trials import Selected, Trial, everything, read_trial, run_trial, standing_record
+from .trials import Trial, everything, everything_named, read_trial, run_trial, standing_record
 from .types import Cost
 
 COST = "cost"
@@ -44,7 +44,7 @@ def standing_within(harness: Harness, trial: Trial, *spent: Cost) -> Trial | Non
     """As `within`, where the full-data row stands; None where it does not, or nothing is left."""
     if trial.budget != COST or _leads(trial, spent):
         return trial
-    record = standing_record(harness, leader(trial), Selected.of(everything(harness)))
+    record = standing_record(harness, leader(trial), everything_named(harness))
     if record is None:
         return None
     whole = read_trial(record)

@@ -17,7 +17,7 @@ from . import forecast
 from .encoders import COMPONENTS
 from .encoders import identity as embeddings_identity
 from .equal_cost import COST
-from .execution.steps import scores_standing, selection_to_be
+from .execution.steps import scores_standing, selection_to_be, watched_by
 from .forecast import Architecture, Data, Step
 from .harness import Harness
 from .methods import Method
@@ -28,7 +28,7 @@ from .recipes import recipe
 from .reference import Reference, scoring_run
 from .selecting import fitting
 from .store import identify
-from .watching import STANDARD, Watched, watched
+from .watching import STANDARD, Watched
 
 OWN = ("observe", "judge", "stored")  # a method that names one of these trains what it likes
 Names = tuple[str, ...]  # of steps
@@ -94,6 +94,7 @@ class Foreseen:
     jobs: int = 1  # several make the trainings that are recorded first
     steps: dict[str, Step] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
+    _scored: dict[tuple[str, int], bool] = field(default_factory=dict)  # whether the scores stand
     _networks: dict[str, Architecture] = field(default_factory=dict)
     _made: dict[Any, list[tuple[str, set[str]]]] = field(default_factory=dict)  # statistics by training and step
 
@@ -163,7 +164,10 @@ class Foreseen:
         return (name,)
 
     def _scores_stand(self, scorer: str, score_seed: int) -> bool:
-        return scores_standing(self.harness, scorer, score_seed) is not None
+        at = scorer, score_seed
+        if at not in self._scored:
+            self._scored[at] = scores_standing(self.harness, *at) is not None
+        return self._scored[at]
 
     def _needed(self, method: Method, score_seed: int) -> Names:
         """The steps that what a method names comes to, as far as its names tell."""
@@ -184,12 +188,7 @@ class Foreseen:
 
     @cached_property
     def _watched(self) -> dict[str, Watched]:
-        """All that the plan's scorers watch: one training records it for all of them."""
-        wanted: dict[str, Watched] = {}
-        for text in self.plan.scorers_named():
-            entry = self.harness.registry.method("scorer", text).entry
-            wanted |= watched(entry.record.watch, entry.record.watch_at, entry.key, entry.definition)
-        return wanted
+        return watched_by(self.harness, self.plan)
 
     def _histories(self, method: Method, score_seed: int) -> Names:
         if "history" not in method.needs:
@@ -239,7 +238,7 @@ class Foreseen:
 
     def _stands(self, identity: dict[str, Any], kind: str = "evidence") -> bool:
         """Whether its card is there; files as large as a history are not read through for a forecast."""
-        return (self.harness.store.root / kind / f"{identify(kind, identity)}.json").exists()
+        return self.harness.store.card(kind, identify(kind, identity)).exists()
 
     def _own(self, method: Method, kind: str, keep: float) -> float:
         """Seconds of the method by itself, where records tell; what nothing tells is noted."""

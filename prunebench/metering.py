@@ -169,7 +169,7 @@ class Peak:
         self._resident = self._allocated = 0
         for other in self._alive:  # those that this begins inside of keep what they saw
             other._note()
-        self.of: Literal["step", "process"] = "step" if _reset_resident() else "process"
+        self.of: Literal["step", "process"] = "step" if _resetresident_peak() else "process"
         if device.startswith("cuda"):
             import torch
 
@@ -177,7 +177,7 @@ class Peak:
         self._alive.add(self)
 
     def _note(self) -> None:
-        self._resident = max(self._resident, _resident())
+        self._resident = max(self._resident, resident_peak())
         if self.device.startswith("cuda"):
             import torch
 
@@ -189,7 +189,7 @@ class Peak:
         return {"peak_bytes": self._resident, "gpu_peak_bytes": self._allocated, "peak_of": self.of}
 
 
-def _reset_resident() -> bool:
+def _resetresident_peak() -> bool:
     try:
         _CLEAR.write_text(_RESET_HIGH_WATER)
     except OSError:
@@ -206,7 +206,7 @@ def _high_water() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), None)
 
 
-def _resident() -> int:
+def resident_peak() -> int:
     found = _high_water()
     if found is None:
         found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

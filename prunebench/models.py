@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from .errors import UserError
 from .seeds import global_rng
-from .store import file_sha256
+from .store import sha256_as_it_stands
 
 ALIASES = {
     "resnet18": "resnet18",
@@ -160,7 +160,7 @@ def build(name: str, classes: int, size: int, *, seed: int, pretrained: bool | s
 def weights_named(name: str, pretrained: bool | str) -> Any:
     """What names the initial weights in a record: False from scratch, timm's name of them, or a file's SHA-256."""
     if isinstance(pretrained, str):
-        return {"file": file_sha256(Path(pretrained))}
+        return {"file": sha256_as_it_stands(Path(pretrained))}
     if not pretrained:
         return False
     found = timm.get_pretrained_cfg(ALIASES.get(canonical(name), name))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from pathlib import Path
 
 from .methods import Method
 from .portable import expanded
-from .spec import source_of
-from .store import file_sha256
+from .spec import CODE, source_of
+from .store import sha256_as_it_stands
 
 
 def named_files(method: Method) -> dict[str, str]:
@@ -24,9 +23,9 @@ def named_files(method: Method) -> dict[str, str]:
             continue
         if isinstance(value, str) and value and os.path.exists(value):
             found[name] = _content(Path(value))
-        elif isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value):
+        elif isinstance(value, str) and CODE.fullmatch(value):
             try:
-                found[name] = file_sha256(source_of(value.partition(":")[0]))
+                found[name] = sha256_as_it_stands(source_of(value.partition(":")[0]))
             except (LookupError, OSError, ValueError):
                 continue  # whoever imports it will tell
     if method.inner:
@@ -36,8 +35,8 @@ def named_files(method: Method) -> dict[str, str]:
 
 def _content(path: Path) -> str:
     if path.is_file():
-        return file_sha256(path)
+        return sha256_as_it_stands(path)
     digest = hashlib.sha256()
     for part in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{part.relative_to(path).as_posix()}\0{file_sha256(part)}\0".encode())
+        digest.update(f"{part.relative_to(path).as_posix()}\0{sha256_as_it_stands(part)}\0".encode())
     return digest.hexdigest()

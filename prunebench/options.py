@@ -59,6 +59,11 @@ def options(*decorators: Fn) -> Fn:
     return decorate
 
 
+_PLACE = (
+    click.option("--data-root", default="data", show_default=True, help="Where data sets lie."),
+    click.option("--image-size", type=int, help="Side of the pictures in px [default: the data set's]."),
+)
+
 data_options = options(
     click.option(
         "--dataset",
@@ -66,8 +71,7 @@ data_options = options(
         show_default=True,
         help="Name, NAME(train=N), folder:DIR, or folder(path='DIR', train=N).",
     ),
-    click.option("--data-root", default="data", show_default=True, help="Where data sets lie."),
-    click.option("--image-size", type=int, help="Side of the pictures in px [default: the data set's]."),
+    *_PLACE,
     click.option("--download", is_flag=True, help="Fetch a published set that is missing, over https, checked."),
     click.option("--label-noise", default="", metavar="NOISE", help="sym:0.2, asym:0.2 or file:CSV[:COLUMN]."),
     click.option("--imbalance", default="", metavar="exp:R", help="Smallest class R times the largest."),
@@ -144,8 +148,7 @@ policy_option = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 cache_options = options(
-    click.option("--data-root", default="data", show_default=True, help="Where data sets lie."),
-    click.option("--image-size", type=int, help="Side of the pictures in px [default: the data set's]."),
+    *_PLACE,
     click.option(
         "--out",
         type=click.Path(path_type=Path),

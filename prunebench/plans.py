@@ -16,7 +16,6 @@ from .display import InWorker
 from .errors import UserError
 from .harness import Harness, Progress, device_named, silent
 from .methods import refuse_labelled
-from .models import build, canonical
 from .policies import policy_label, policy_text
 from .presets import chosen
 from .recipes import recipe
@@ -125,6 +124,8 @@ def open_harness(plan: Plan, store: Store | None = None) -> Harness:
     Raises:
         UserError: conflicting options, unknown names, missing data.
     """
+    from .models import build, canonical  # timm: not for those who only name a plan
+
     refuse_conflicts(plan)
     plugins.leave_out(plan.no_plugin)
     registry = plugins.installed()

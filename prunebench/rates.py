@@ -7,7 +7,7 @@ Both of one model and recipe, picture size, precision, number of threads, machin
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -110,7 +110,7 @@ class Pace:
         return all(told.get(name) == value for name, value in self.machine.items())
 
     def _card(self, kind: str, identity: Mapping[str, Any]) -> Path:
-        return self.harness.store.root / kind / f"{identify(kind, identity)}.json"
+        return self.harness.store.card(kind, identify(kind, identity))
 
 
 def _read(kind: str, path: Path) -> Record | None:
@@ -165,5 +165,4 @@ def free_bytes(path: Path) -> int:
     """Room on the file system where ``path`` is, or will be."""
     while not path.exists():
         path = path.parent
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
+    return shutil.disk_usage(path).free

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import io
 import os
 import re
 import tempfile
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays import npy_header
 from .errors import MethodError
 from .seeds import global_rng
 from .statistics import STANDARD, WHOLE, At, Statistic
@@ -78,7 +78,7 @@ class Recorder:
         if self.epoch == self.epochs:
             raise ValueError(f"all {self.epochs} epochs are recorded already")
         if self.epoch == 0:
-            header = _header((self.epochs, self.n))
+            header = npy_header((self.epochs, self.n), "<f4")
             self._rows = {name: _Rows(path, header) for name, path in self.files.items()}
         for at, seen in self._seen.items():
             fewest, most = seen.aminmax()
@@ -131,7 +131,7 @@ class Recorder:
         for watched in self._each():
             watched.values = state[f"values/{watched.name}"].clone() if f"values/{watched.name}" in state else None
         if self.epoch:
-            length = len(_header((self.epochs, self.n))) + self.epoch * self.n * 4
+            length = len(npy_header((self.epochs, self.n), "<f4")) + self.epoch * self.n * 4
             self._rows = {name: _Rows.standing(path, length) for name, path in self.files.items()}
 
     def _each(self) -> Iterator[_Watched]:
@@ -212,12 +212,6 @@ class _Watched:
 
 def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]", "-", name)
-
-
-def _header(shape: tuple[int, int]) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    return stream.getvalue()
 
 
 class _Rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +15,8 @@ import numpy as np
 from . import interop, recorded
 from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
-from .errors import CellError, UserError, VerifyError
+from .datasets.threads import cores
+from .errors import CellError, PrunebenchError, UserError, VerifyError
 from .execution.tasks import Outcome, describe
 from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from .harness import Harness
@@ -28,19 +28,16 @@ from .trials import run_trial
 from .types import Dataset, Scores, Selection, TrialResult
 
 
-def run_and_report(
-    plan: Plan,
-    as_json: bool,
-    executor: str = "local",
-    jobs: int | None = None,
-    timeout: float | None = None,
-    ray_address: str = "local",
-) -> int:
+def workers_for(plan: Plan, executor: str, jobs: int | None, timeout: float | None, ray_address: str) -> Workers:
+    """As many as were asked for, or as this machine takes; a cluster knows for itself how much it can do."""
+    joined = executor == "ray" and ray_address != "local"
+    return Workers(executor, jobs or (0 if joined else default_jobs(plan)), timeout, ray_address)
+
+
+def run_and_report(plan: Plan, as_json: bool, how: Workers) -> int:
     """Run, print the leaderboard, say where the records lie; the number of failed cells."""
     from .leaderboard import board
 
-    joined = executor == "ray" and ray_address != "local"  # a cluster knows how much it can do
-    how = Workers(executor, jobs or (0 if joined else default_jobs(plan)), timeout, ray_address)
     harness = open_harness(plan)
     wanted = cells(plan, harness)
     describe_plan(plan, harness, wanted)
@@ -48,8 +45,9 @@ def run_and_report(
     for result in run(plan, how, harness=harness):
         results.append(result)
         say(line(result, len(results), len(wanted), time.monotonic() - started))
-    mine = {cell_id(harness, plan, cell) for cell in wanted}
-    failures = [f for f in harness.store.failures() if f["id"] in mine]
+    noted = harness.store.failures()
+    mine = {cell_id(harness, plan, cell) for cell in wanted} if noted else set()
+    failures = [failure for failure in noted if failure["id"] in mine]
     print_board(board(results, failures, labels=label, track=plan.track), "json" if as_json else "table", None)
     say_failures(failures)
     if plan.shard is not None:
@@ -63,7 +61,7 @@ def default_jobs(plan: Plan) -> int:
     """One per GPU where there are any, else cores // threads, at least 1."""
     from .execution.local import devices_for
 
-    return len(devices_for(plan.device)) or max(1, (os.cpu_count() or 1) // plan.threads)
+    return len(devices_for(plan.device)) or max(1, cores() // plan.threads)
 
 
 def describe_plan(plan: Plan, harness: Harness, wanted: Sequence[Cell]) -> None:
@@ -156,8 +154,6 @@ def score_from_log(scorer: str, file: Path, out: Path) -> None:
 
 def _as_cell(compute: Any) -> Any:
     """An unexpected failure of the only cell of a command is that cell's."""
-    from .errors import PrunebenchError
-
     try:
         return compute()
     except PrunebenchError:
@@ -253,13 +249,13 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
     results, failures, started = [], 0, time.monotonic()
     for model in plan.models:
         for seed in range(plan.seeds):
-            trial = plan.trial(model, seed)
+            trial, cell = plan.trial(model, seed), Cell(None, "subset", selection.keep, model, seed)
             try:
                 results.append(_as_cell(lambda: run_trial(harness, trial, selection, None, 0)))  # noqa: B023
+                harness.store.forget_failure(cell_id(harness, plan, cell))
                 say(line(results[-1], len(results), len(plan.models) * plan.seeds, time.monotonic() - started))
             except CellError as failure:
                 failures += 1
-                cell = Cell(None, "subset", selection.keep, model, seed)
                 note_failure(harness, plan, cell, Outcome("raised", describe(failure)))
     print_board(board(results, (), labels=label), "json" if as_json else "table", None)
     return failures

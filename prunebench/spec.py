@@ -25,6 +25,9 @@ _BARE = re.compile(r"[A-Za-z_][\w./:+-]*")
 _LONGEST = 4_000  # characters; nobody types more
 
 
+CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # names a function in a module: `resolve` imports it
+
+
 def is_name(text: str) -> bool:
     """Whether a record may bear this name."""
     return re.fullmatch(NAME, text) is not None

@@ -202,11 +202,11 @@ def _tested(dataset: Dataset, selection: Selection, logits: Any) -> dict[str, An
     kept = np.zeros(len(dataset.train), dtype=bool)
     kept[selection.indices] = True
     return {
-        "accuracy": float(overall),
+        "accuracy": overall,
         "ece": calibration_error(logits, dataset.test.labels),
         "class_counts": tuple(np.bincount(dataset.train.labels[kept], minlength=classes).tolist()),
         "truth": truth_about(dataset, kept),
-        "class_accuracy": tuple(float(a) for a in per_class if math.isfinite(float(a))),
+        "class_accuracy": per_class,
     }
 
 
@@ -291,3 +291,11 @@ def everything(harness: Harness, row: str = "full", keep: float = 1.0) -> Select
     """All examples: of the full-data row, or of the row of a policy, which draws from them at a keep ratio."""
     n = len(harness.train)
     return Selection(np.arange(n), None, row, keep, 0, n, fingerprint=harness.dataset.fingerprint, label_free=False)
+
+
+def everything_named(harness: Harness, keep: float = 1.0, policy: str = PLAIN) -> Selected:
+    """As `everything`, named once for all cells of a grid."""
+    if "everything" not in harness.cache:
+        harness.cache["everything"] = Selected.of(everything(harness))
+    whole: Selected = harness.cache["everything"]
+    return whole if policy == PLAIN else replace(whole, examples=budget_for(keep, whole.examples))

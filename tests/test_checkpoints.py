@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from trainings import Killed, killed_after, three_kinds
 
 from prunebench.best_epoch import BestEpoch
@@ -15,6 +16,7 @@ from prunebench.policies import policy_of
 from prunebench.recipes import Recipe
 from prunebench.recorder import Recorder
 from prunebench.statistics import STANDARD
+from prunebench.store import card_hash
 from prunebench.training import train
 from prunebench.types import Split
 
@@ -202,10 +204,17 @@ def test_progress_tells_where_it_goes_on(pictures, tmp_path):
     assert told == [(0, "train test_resnet from step 6")]  # the last step was kept too
 
 
-def test_where_there_is_no_room_the_training_goes_on_without(pictures, tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_where_there_is_no_room_the_training_goes_on_without(pictures, tmp_path, monkeypatch, caplog, failure):
     def full(tensors, path):
         Path(path).write_bytes(b"some")
-        raise OSError(28, "No space left on device")
+        raise failure
 
     undisturbed, _ = fit(pictures, tmp_path / "calm", every=30.0)
     monkeypatch.setattr("prunebench.checkpoints.save_file", full)
@@ -263,14 +272,12 @@ def test_a_checkpoint_of_another_version_of_torch_is_not_gone_on_with(pictures, 
 
 def test_a_card_that_lies_costs_its_checkpoint_and_nothing_else(pictures, tmp_path, caplog):
     """Its hash fits, what it says of the files beside it does not."""
-    from prunebench.checkpoints import _digest
-
     with pytest.raises(Killed):
         sit(pictures, tmp_path, 3)
     (path,) = tmp_path.glob("at-*/card.json")
     for files in ({"history/none.npy": [10, "0" * 64]}, {"history/none.npy": 3}, [["x"]], None):
         card = json.loads(path.read_text())["card"] | {"files": files}
-        path.write_text(json.dumps({"card": card, "sha256": _digest(card)}))
+        path.write_text(json.dumps({"card": card, "sha256": card_hash(card)}))
         again = path.parent.rename(tmp_path / "copy")
         assert not Checkpoints(tmp_path, {}, 0.0).restore({})
         again.rename(tmp_path / path.parent.name)

@@ -61,7 +61,7 @@ def test_listings_are_machine_readable(capsys):
     shown = capsys.readouterr().out
     assert "scorer prunebench/moderate" in shown and "selector prunebench/moderate" in shown
     assert call("ls", "double_end_oracle") == 0
-    assert "its rows are marked and never ranked" in capsys.readouterr().out
+    assert "its rows are marked and never ranked" in " ".join(capsys.readouterr().out.split())
     assert call("ls", "double_end", "--json") == 0
     assert "oracle" not in json.loads(capsys.readouterr().out)[0]
     assert call("ls", "scorer:aum", "--bibtex") == 0
@@ -181,6 +181,11 @@ def test_a_dry_run_says_what_stands(tmp_path, capsys):
     assert call(*args, "--keep", "0.3,0.5", "--dry-run", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["cells"]
     assert [row["stands"] for row in rows] == [row["keep"] != 0.3 for row in rows] and len(rows) == 7
+    steps = args.index("--steps")
+    assert call(*args[:steps], *args[steps + 2 :], "--keep", "0.5", "--budget", "cost", "--dry-run") == 0
+    assert "beside  what --budget cost takes off: trainings on a selection" in capsys.readouterr().out
+    assert call(*args, "--dry-run", "--ray-address", "host:1") == 2
+    assert "--ray-address needs --executor ray" in capsys.readouterr().err
 
 
 def test_nothing_is_written_outside_the_working_folder(tmp_path):

@@ -11,6 +11,7 @@ import re
 import signal
 import time
 import zipfile
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from prunebench.datasets.memory import MemoryImages, resident
 from prunebench.errors import StoreError, UserError, VerifyError
 from prunebench.harness import silent
 from prunebench.registry import installed
+from prunebench.store import canonical, card_hash
 
 S = 8
 
@@ -219,8 +221,8 @@ def test_a_damaged_card_is_no_card(paths, tmp_path, damage):
     if damage == "hash":
         told = json.dumps(card | {"hashes": card["hashes"][::-1]})
     if damage == "shape":
-        told = cache.canonical(changed := {k: v for k, v in card.items() if k != "sha256"} | {"block": 0})
-        told = cache.canonical(changed | {"sha256": cache.card_hash(changed)})
+        told = canonical(changed := {k: v for k, v in card.items() if k != "sha256"} | {"block": 0})
+        told = canonical(changed | {"sha256": card_hash(changed)})
     path.write_text(told)
     found = looking(paths, folder)
     assert torch.equal(found.pixels(range(23)), everything) and found._cached(S) is None
@@ -561,3 +563,16 @@ def test_cache_and_verify_from_the_shell(data_root, tmp_path, caplog):
 def test_wrong_data_sets_are_told(data_root, command, args, told):
     with pytest.raises(UserError, match=told):
         call("datasets", command, *args, "--data-root", data_root)
+
+
+def test_files_in_another_order_are_not_read_again_for_their_names(paths, tmp_path, monkeypatch):
+    """A harness takes all examples in an order of its own: that is another set, and may have a cache of its own."""
+    images, folder, read = FileImages(paths, S), tmp_path / "cache", []
+    made(images, folder)
+    checksum = files._checksum
+    monkeypatch.setattr(files, "_checksum", wraps(checksum)(lambda source: read.append(source) or checksum(source)))
+    whole = looking(paths, folder)
+    assert whole.digest() == images.digest() and len(read) == 23
+    taken = whole.take(np.arange(23)[::-1].copy())
+    assert torch.equal(taken.pixels(range(23)), images.pixels(range(23)).flip(0)) and len(read) == 23
+    assert taken.digest() == FileImages(paths[::-1], S).digest() != whole.digest()

@@ -1,5 +1,6 @@
 """What README and docs promise is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -85,7 +86,6 @@ def test_the_plugin_of_the_tutorial_works(tmp_path, monkeypatch):
     ],
 )
 def test_the_tables_of_anomalies_are_the_records(name, rho):
-    import json
 
     text = (ROOT / "docs" / "drd.md").read_text()
     record = json.loads((ROOT / "benchmarks" / "records" / f"anomalies_{name}.json").read_text())
@@ -96,7 +96,6 @@ def test_the_tables_of_anomalies_are_the_records(name, rho):
 
 
 def test_the_table_of_searches_is_the_record():
-    import json
 
     text = (ROOT / "docs" / "drd.md").read_text()
     record = json.loads((ROOT / "benchmarks" / "records" / "timestep_search.json").read_text())
@@ -107,22 +106,8 @@ def test_the_table_of_searches_is_the_record():
             assert f"| {world} | {search} | {record[world]['evaluations'][search]:,} | {shares} |" in text
 
 
-def test_the_tables_of_scale_are_the_record():
-    import json
-
-    text = (ROOT / "docs" / "scale.md").read_text().partition("\n## Before a run\n")[0]
+def test_the_commands_of_the_record_of_scale_lead_somewhere():
     record = json.loads((ROOT / "benchmarks" / "records" / "scale.json").read_text())
-    rows = []
-    for name, found in record.items():
-        if "ratio" in found:
-            goal = "" if found["goal"] is None else f"{found['goal']}x"
-            seconds = f"{found['ours_seconds']:g} | {found['plain_seconds']:g} | {found['ratio']:g}x"
-            rows.append(f"| {name} | {found['size']} | {seconds} | {goal} |")
-        else:
-            figures = f"{found['bytes_per_example']:,} | {found['bound']:,} | {found['seconds']:,}"
-            rows.append(f"| {name} | {found['size']} | {figures} |")
-    told = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| what ")]
-    assert sorted(told) == sorted(rows)
     for name, found in record.items():
         file, function = found["command"].split()[1].split("::")
         assert f"def {function}(" in (ROOT / file).read_text(), f"the command of {name} leads nowhere"

@@ -8,10 +8,12 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -254,9 +256,11 @@ def test_nodes_come_and_go(tmp_path, monkeypatch):
     old, good, bad = (Node(name, name, 1) for name in ("old", "good", "bad"))
     driver.address, driver.name, driver.head, driver.needs = "host:1", "at host:1", ("host", 1), Needs(tmp_path)
     driver.nodes, driver.refused, driver.said, driver.under_way = {"old": old}, set(), [], {}
+    driver.asked, driver.met, slow = set(), SimpleQueue(), threading.Event()
     driver.looked = driver.heard = time.monotonic() - 100
 
     def refuse(nodes, *_):
+        slow.wait(60)
         if bad in nodes:
             raise UserError("the Ray node bad lacks torch")
 
@@ -264,7 +268,12 @@ def test_nodes_come_and_go(tmp_path, monkeypatch):
     monkeypatch.setattr(ray_driver, "answers", lambda place: place == ("host", 1))
     monkeypatch.setattr(driver, "_alive", lambda: [good, bad])
     driver._look()
-    assert driver.nodes == {"good": good} and driver.refused == {"bad"}
+    assert driver.nodes == {} and driver.asked == {"good", "bad"}  # a node that takes its time holds nobody up
+    slow.set()
+    wait_for(lambda: driver.met.qsize() == 2, 60)
+    driver.looked -= 100
+    driver._look()
+    assert driver.nodes == {"good": good} and driver.refused == {"bad"} and not driver.asked
     assert driver.said == ["left out: the Ray node bad lacks torch"]
     monkeypatch.setattr(ray_driver, "answers", lambda place: False)
     driver.looked -= 100
@@ -354,7 +363,7 @@ def test_a_run_on_ray_leaves_the_records_of_a_run_here(tmp_path, capsys):
     records = []
     for executor in ("here", "ray"):
         store = Store(tmp_path / executor)
-        assert run_and_report(replace(plan, store=str(store.root)), True, executor, 1) == 0
+        assert run_and_report(replace(plan, store=str(store.root)), True, Workers(executor, 1)) == 0
         assert json.loads(capsys.readouterr().out)  # and nothing of Ray
         kinds = ("evidence", "scores", "selections", "trials")
         records.append({(kind, r.id): without_clock(r) for kind in kinds for r in store.records(kind)})

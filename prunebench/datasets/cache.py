@@ -15,10 +15,9 @@ without being told. Reading needs no permission to write.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..store import canonical
+from ..json_files import read_object
+from ..store import card_hash
 from .threads import each
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Cached:
         """(B, 3, S, S) uint8; ``decoded`` gives those whose block is not sound."""
         blocks = rows // self.block
         asked = np.unique(blocks)
-        sound = np.array(each(self.sound, asked.tolist(), workers), dtype=bool)
+        each(self.sound, [block for block in asked.tolist() if block not in self._sound], workers)
+        sound = np.array([self._sound[block] for block in asked.tolist()], dtype=bool)
         batch = torch.from_numpy(self.pictures[rows])
         bad = np.flatnonzero(~sound[np.searchsorted(asked, blocks)])
         if len(bad):
@@ -117,21 +118,15 @@ def read_card(path: Path) -> dict[str, Any]:
     ValueError: missing, torn, altered, or of another format.
     """
     try:
-        if path.stat().st_size > CARD_LIMIT:
-            raise ValueError("larger than a card can be")
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_object(path, CARD_LIMIT)
         told = card.pop("sha256")
         if told != card_hash(card) or card["format"] != FORMAT or card["block"] < 1 or len(card["hashes"]) < 1:
             raise ValueError("altered, or of another format")
         return card
     except OSError as failure:
         raise ValueError(f"{path} cannot be read ({failure.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as damaged:
+    except (ValueError, KeyError, TypeError, AttributeError) as damaged:
         raise ValueError(f"{path} is torn or no card of a cache ({damaged})") from None
-
-
-def card_hash(card: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical(card).encode()).hexdigest()
 
 
 def find(folder: Path, images: FileImages, size: int) -> Cached | None:

@@ -8,12 +8,10 @@ for data that have changed since has a name that never comes back: left alone fo
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,13 +20,13 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from numpy.lib import format as npy
 
+from ..arrays import npy_header
 from ..errors import StoreError, UserError
-from ..store import canonical
-from ..store.publishing import fsync, prefix, publish, refusal, remove, write
+from ..store import canonical, card_hash
+from ..store.publishing import FULL, fsync, refusal, remove, replace
 from ..store.sweeping import ABANDONED, ages
-from .cache import BLOCK_BYTES, FORMAT, Cached, card_hash, name_of, read_card
+from .cache import BLOCK_BYTES, FORMAT, Cached, name_of, read_card
 from .files import FileImages, UnreadableFiles
 
 NAME = r"[0-9a-f]{32}-\d+x\d+"  # see `name_of`
@@ -100,8 +98,8 @@ class _Making:
         self.final, self.card = folder / f"{name}.npy", folder / f"{name}.json"
         self.working, self.lines = folder / f".making-{name}.npy", folder / f".making-{name}.blocks"
         self.shape = (len(images), 3, size, size)
-        self.block = max(1, BLOCK_BYTES // (3 * size * size))
-        self.header = _header(self.shape)
+        self.block = 0  # pictures: of a standing cache, as its card says
+        self.header = npy_header(self.shape, "|u1")
         self.bytes = len(self.header) + int(np.prod(self.shape, dtype=object))
         self.decoded = 0
 
@@ -134,11 +132,11 @@ class _Making:
             log.warning("%s was made by another decoder and is made again", self.final)
             self.lines.unlink(missing_ok=True)
             self.final.unlink()
-        self.block = max(1, BLOCK_BYTES // (3 * self.size * self.size))
         self.card.unlink(missing_ok=True)
         return None
 
     def _made_anew(self) -> list[str]:
+        self.block = max(1, BLOCK_BYTES // (3 * self.size * self.size))
         if self.final.exists() and not self.working.exists():  # killed between the last block and the card
             self.final.rename(self.working)
         self._refuse_full()
@@ -216,10 +214,8 @@ class _Making:
     def _publish_card(self, hashes: list[str], about: Mapping[str, Any]) -> None:
         card = {"format": FORMAT, "name": self.name, "contents": self.images.contents(), "shape": list(self.shape)}
         card |= {"block": self.block, "hashes": hashes, "versions": versions(), "about": dict(about)}
-        temporary = self.folder / f"{prefix()}{secrets.token_hex(8)}"
-        write(temporary, canonical(card | {"sha256": card_hash(card)}).encode())
         fsync(self.folder)
-        publish(temporary, self.card)
+        replace(self.card, canonical(card | {"sha256": card_hash(card)}).encode())
 
 
 def versions() -> dict[str, str]:
@@ -248,20 +244,12 @@ def damaged(images: FileImages, size: int, folder: Path) -> tuple[Cached, list[r
     return cached, bad
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    import io
-
-    stream = io.BytesIO()
-    npy.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    return stream.getvalue()
-
-
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as failure:
-        if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if failure.errno in FULL:
             raise StoreError(
                 f"cannot write {failure.filename or folder} ({failure.strerror}): free some room there and go on with "
                 "the same command, or give another --out"

@@ -23,6 +23,7 @@ from typing import Any
 
 from ..store import file_sha256
 from ..store.publishing import fsync, prefix
+from ..store.sweeping import sweep_temporaries
 
 SCHEME = "https"
 SECONDS = 60.0  # without a byte
@@ -107,6 +108,7 @@ def fetch(wanted: Download, root: Path) -> Path:
     if final.is_file() and final.stat().st_size == wanted.bytes and file_sha256(final) == wanted.sha256:
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
+    sweep_temporaries(final.parent, final.parent.glob(".tmp-*"))
     temporary = final.parent / f"{prefix()}{secrets.token_hex(8)}"
     print(f"fetching {wanted.url} ({wanted.bytes / 1e6:.1f} MB)", file=sys.stderr, flush=True)
     try:

@@ -79,6 +79,7 @@ class FileImages(Images):
         self._resident: dict[int, Tensor] = {}  # filled by `memory.resident`, by size
         self._caches: dict[int, Cached | None] = {}  # looked for, by size
         self._origin: tuple[FileImages, np.ndarray] | None = None  # what it was taken from, and which
+        self._known: dict[str, np.ndarray] = {}  # of every file, see `_all`
         self._digest: str | None = None
 
     def __len__(self) -> int:
@@ -88,6 +89,7 @@ class FileImages(Images):
         rows = rows_of(indices, len(self))
         taken = FileImages([self.sources[i] for i in rows], self.size, self.flip, self.workers)
         taken.cache, taken._origin = self.cache, (self, rows)
+        taken._known = {what: of_each[rows] for what, of_each in self._known.items()}
         return taken
 
     def pixels(self, indices: Sequence[int] | np.ndarray | Tensor, size: int | None = None) -> Tensor:
@@ -131,7 +133,7 @@ class FileImages(Images):
         return self._caches[size]
 
     def __getstate__(self) -> dict[str, Any]:  # decoded pictures stay here: another process decodes its own
-        return {**self.__dict__, "_resident": {}, "_caches": {}, "_origin": None}
+        return {**self.__dict__, "_resident": {}, "_caches": {}, "_origin": None, "_known": {}}
 
     def digest(self) -> str:
         """SHA-256 of the byte size of each file, in order (in an archive, unpacked), and of the CRC-32 of its content:
@@ -139,10 +141,10 @@ class FileImages(Images):
         through.
         """
         if self._digest is None:
-            sizes = self._sizes()
+            sizes = self._all(_bytes, "<i8")
             digest = hashlib.sha256(sizes.tobytes())
             if sizes.sum() <= READ_THROUGH:
-                digest.update(np.array(_of_all(_checksum, self.sources, self.workers), dtype="<u4").tobytes())
+                digest.update(self._all(_checksum, "<u4").tobytes())
             self._digest = digest.hexdigest()
         return self._digest
 
@@ -150,14 +152,16 @@ class FileImages(Images):
         """SHA-256 that tells these files from any others: `digest`, and for sets that it does not read through the
         time when each file last changed (in an archive, the CRC-32 that its directory gives).
         """
-        sizes = self._sizes()
         digest = hashlib.sha256(self.digest().encode())
-        if sizes.sum() > READ_THROUGH:
-            digest.update(np.array(_of_all(_stamp, self.sources, self.workers), dtype="<i8").tobytes())
+        if self._all(_bytes, "<i8").sum() > READ_THROUGH:
+            digest.update(self._all(_stamp, "<i8").tobytes())
         return digest.hexdigest()
 
-    def _sizes(self) -> np.ndarray:
-        return np.array(_of_all(_bytes, self.sources, self.workers), dtype="<i8")
+    def _all(self, step: Callable[[Source], int], dtype: str) -> np.ndarray:
+        """(N,) ``step`` of every file, asked once: what is taken from here inherits the answers."""
+        if step.__name__ not in self._known:
+            self._known[step.__name__] = np.array(_of_all(step, self.sources, self.workers), dtype=dtype)
+        return self._known[step.__name__]
 
 
 def native_size(sources: Sequence[Source]) -> int:

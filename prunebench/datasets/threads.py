@@ -12,10 +12,14 @@ T = TypeVar("T")
 BLOCK = 64  # items that one thread does at a time
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_workers() -> int:
     """As many threads as there are cores for this process, at most 8: decoding releases the interpreter lock."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
+    return min(8, cores())
 
 
 def each(step: Callable[[Any], T], items: Sequence[Any], workers: int) -> list[T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..equal_cost import COST
@@ -24,8 +24,12 @@ def graph(harness: Harness, plan: Plan, cells: Sequence[Cell], jobs: int = 1) ->
     """
     parts = min(MOST_SHARDS, 4 * jobs) if jobs > 1 else 1
     found: dict[str, tuple[Task, Cell | None]] = {}
+    scorings: dict[tuple[str, int], list[Task]] = {}  # looked for once, not for every cell
+    for scorer, score_seed in dict.fromkeys((c.scorer, c.seed % plan.score_seeds) for c in cells if c.scorer):
+        missing = scores_standing(harness, scorer, score_seed) is None
+        scorings[scorer, score_seed] = list(_scoring(harness, plan, scorer, score_seed, parts)) if missing else []
     for cell in cells:
-        for task, own in _tasks_of(harness, plan, cell, parts):
+        for task, own in _tasks_of(harness, plan, cell, scorings):
             found.setdefault(task.key, (task, own))
     if jobs > 1:
         order = list(STEPS)
@@ -33,13 +37,13 @@ def graph(harness: Harness, plan: Plan, cells: Sequence[Cell], jobs: int = 1) ->
     return found
 
 
-def _tasks_of(harness: Harness, plan: Plan, cell: Cell, parts: int) -> Iterator[tuple[Task, Cell | None]]:
-    needs: tuple[str, ...] = ()
-    if cell.scorer and scores_standing(harness, cell.scorer, cell.seed % plan.score_seeds) is None:
-        scoring = list(_scoring(harness, plan, cell.scorer, cell.seed % plan.score_seeds, parts))
-        yield from ((task, None) for task in scoring)
-        needs = (scoring[-1].key,)
-    if cell.selector not in plan.of_everything and not _selection_stands(harness, plan, cell):
+def _tasks_of(
+    harness: Harness, plan: Plan, cell: Cell, scorings: Mapping[tuple[str, int], list[Task]]
+) -> Iterator[tuple[Task, Cell | None]]:
+    scoring = scorings[cell.scorer, cell.seed % plan.score_seeds] if cell.scorer else []
+    yield from ((task, None) for task in scoring)
+    needs = tuple(task.key for task in scoring[-1:])
+    if cell.selector not in plan.of_everything and (needs or not _selection_stands(harness, plan, cell)):
         args = {name: getattr(cell, name) for name in ("scorer", "selector", "keep", "seed")}
         select = _task(harness, plan, "select", args, needs, f"select {cell.method} keep {cell.keep:g}")
         yield select, None

@@ -6,25 +6,26 @@ goes to a file in the store, which is removed when the task is done.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import quote
 
+from ..datasets.threads import cores
 from ..errors import PrunebenchError, UserError
 from .ray_access import AGAIN, HERE, answers, endpoint
 from .ray_nodes import ANSWER, Needs, Node, environment, node_of, refuse_unfit
-from .tasks import Outcome, Task, describe, perform_alone
+from .ray_worker import heard, perform_there
+from .tasks import Outcome, Task, describe
 
 LOOK = 2.0  # seconds between two looks at the cluster
 GONE = 8.0  # seconds without an answer after which its head counts as gone; after 60, Ray ends this process
@@ -57,6 +58,8 @@ class Driver:
         self.under_way: dict[str, UnderWay] = {}
         self.nodes: dict[str, Node] = {}
         self.refused: set[str] = set()  # nodes that are gone, or came later and cannot do the work
+        self.asked: set[str] = set()  # nodes that came later and have not answered
+        self.met: SimpleQueue[tuple[Node, str]] = SimpleQueue()  # those that have, with what they lack
         self.said: list[str] = []  # what the user is to be warned of
         self.died_on: dict[str, str] = {}  # of a task: the node on which its process died last
         self.looked = self.heard = time.monotonic()
@@ -73,7 +76,7 @@ class Driver:
         self.ray, self.work = ray, ray.remote(perform_there)
         started: dict[str, Any] = {}
         if self.address == "local":
-            jobs = self.jobs or max(1, (os.cpu_count() or 1) // self.needs.threads)
+            jobs = self.jobs or max(1, cores() // self.needs.threads)
             started = {
                 "num_cpus": jobs * self.needs.threads,
                 "num_gpus": self.needs.gpus,
@@ -145,12 +148,25 @@ class Driver:
         self.heard = now
         alive = {node.id: node for node in self._alive()}
         self.nodes = {id: node for id, node in self.nodes.items() if id in alive}
-        for node in [node for id, node in alive.items() if id not in self.nodes]:
-            try:
-                self._meet([node])
-            except UserError as failure:
+        for node in [node for id, node in alive.items() if id not in self.nodes and id not in self.asked]:
+            self.asked.add(node.id)
+            threading.Thread(target=self._consider, args=(node,), daemon=True).start()  # it may take its time
+        while not self.met.empty():
+            node, lacks = self.met.get()
+            self.asked.discard(node.id)
+            if lacks:
                 self.refused.add(node.id)
-                self.said.append(f"left out: {failure}")
+                self.said.append(f"left out: {lacks}")
+            elif node.id in alive:
+                self.nodes[node.id] = node
+
+    def _consider(self, node: Node) -> None:
+        lacks = ""
+        try:
+            refuse_unfit([node], self.needs, self._ask, self._answer)
+        except PrunebenchError as failure:
+            lacks = str(failure)
+        self.met.put((node, lacks))
 
     # -- tasks --------------------------------------------------------------------------------------------------------
 
@@ -197,12 +213,12 @@ class Driver:
             self.said.append(f"the Ray node {ended.node.name} is gone")
             return Outcome("died", "the Ray node that it was on is gone")
         except errors.RayError as failure:
-            if (outcome := heard(self._said(ended.task))) is not None:
+            said = self._said(ended.task)
+            if (outcome := heard(said)) is not None:
                 return outcome
             self.died_on[ended.task.key] = ended.node.id
             manner = "out of memory" if isinstance(failure, errors.OutOfMemoryError) else type(failure).__name__
             self.said.append(f"{ended.task.name}: its process died on the Ray node {ended.node.name} ({manner})")
-            said = self._said(ended.task)
             where = f"; what it said is in {LOGS}/{said.name} of the store" if said.exists() else ""
             return Outcome("died", f"its process on the Ray node died ({manner}){where}")  # a record names no machine
 
@@ -281,56 +297,3 @@ def _leave(driver: Driver) -> None:
     for key in list(driver.under_way):
         driver.kill(key)
     driver.ray.shutdown()
-
-
-# -- the worker -------------------------------------------------------------------------------------------------------
-
-
-def perform_there(setting: bytes, task: Task, folder: str, said: str) -> Outcome:
-    """`perform` on a node, in the folder in which the run was started; what is said there goes to the file ``said``.
-
-    A process in which a task failed may be spoilt (a CUDA error stays): it leaves word beside ``said`` and ends.
-    """
-    os.chdir(folder)
-    with _saying(Path(said)):
-        outcome = perform_alone(ForkingPickler.loads(setting), task)
-    if not outcome.done:
-        new = Path(f"{word_of(Path(said))}.{os.getpid()}")
-        new.write_text(json.dumps({"kind": outcome.kind, "told": outcome.told, "notes": outcome.notes}), "utf-8")
-        new.replace(word_of(Path(said)))
-        os._exit(1)
-    Path(said).unlink(missing_ok=True)
-    return outcome
-
-
-def word_of(said: Path) -> Path:
-    """Where a process that ends by itself leaves the outcome of its task."""
-    return said.with_suffix(".json")
-
-
-def heard(said: Path) -> Outcome | None:
-    """The outcome that a process left, once."""
-    try:
-        told = json.loads(word_of(said).read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    word_of(said).unlink(missing_ok=True)
-    return Outcome(told["kind"], told["told"], tuple(told["notes"]))
-
-
-@contextmanager
-def _saying(path: Path) -> Iterator[None]:
-    """Standard output and error of this process and its children, in a file."""
-    path.parent.mkdir(exist_ok=True)
-    before = os.dup(1), os.dup(2)
-    with path.open("ab") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        for standard, old in zip((1, 2), before, strict=True):
-            os.dup2(old, standard)
-            os.close(old)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..datasets.threads import cores
 from ..errors import UserError
 from ..store import Store
 
@@ -64,8 +65,7 @@ def node_of(told: Mapping[str, Any], needs: Needs) -> Node:
 
 def environment(search_path: str | None) -> dict[str, str]:
     """Of a worker: as many threads as a worker process of this machine would have, and its modules where it is here."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cores))}  # else Ray sets it
+    found = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cores()))}  # else Ray sets it
     found |= {name: os.environ[name] for name in FORWARDED if name in os.environ}
     return found | ({"PYTHONPATH": search_path} if search_path else {})
 

@@ -15,7 +15,7 @@ from ..reference import scoring_run
 from ..scoring import score
 from ..scoring import standing as standing_scores
 from ..selecting import fitting, identified, select
-from ..trials import Selected, Trial, everything, read_trial, run_trial, standing_record
+from ..trials import Selected, Trial, everything, everything_named, read_trial, run_trial, standing_record
 from ..types import Scores, TrialResult
 from ..watching import Watched, watched
 from .tasks import Record
@@ -47,11 +47,16 @@ def opened(plan: Plan) -> Opened:
 
 def train(harness: Harness, plan: Plan, score_seed: int, run: int) -> Record:
     """Run r of scoring s, with everything that the plan's scorers watch: one training for all of them."""
+    return "evidence", scoring_run(harness, score_seed, run, watched_by(harness, plan)).ensure().id
+
+
+def watched_by(harness: Harness, plan: Plan) -> dict[str, Watched]:
+    """All that the plan's scorers watch: one training records it for all of them."""
     wanted: dict[str, Watched] = {}
     for text in plan.scorers_named():
         entry = harness.registry.method("scorer", text).entry
         wanted |= watched(entry.record.watch, entry.record.watch_at, entry.key, entry.definition)
-    return "evidence", scoring_run(harness, score_seed, run, wanted).ensure().id
+    return wanted
 
 
 def shard(harness: Harness, plan: Plan, scorer: str, score_seed: int, part: int, of: int) -> None:
@@ -122,7 +127,7 @@ def standing_trial(harness: Harness, plan: Plan, cell: Cell) -> TrialResult | No
     wanted: Trial | None = plan.trial(cell.model, cell.seed, cell.selector)
     assert wanted is not None
     if cell.selector in plan.of_everything:
-        chosen: Selected | None = Selected.of(everything(harness, cell.selector, cell.keep), wanted.policy)
+        chosen: Selected | None = everything_named(harness, cell.keep, wanted.policy)
         wanted = standing_within(harness, wanted)
     else:
         chosen = selection_to_be(harness, plan, cell.scorer, cell.selector, cell.keep, cell.seed)

@@ -27,7 +27,7 @@ log = logging.getLogger("prunebench.leaderboard")
 
 
 def leaderboard(
-    stores: Store | str | Path | Sequence[Store | str | Path],
+    stores: Source | str | Path | Sequence[Source | str | Path],
     *,
     group_by: Sequence[str] = ("dataset", "budget", "model"),
     labels: Labels | None = None,
@@ -150,7 +150,7 @@ def opened_stores(stores: Store | str | Path | Sequence[Store | str | Path]) -> 
     return [_opened(store) for store in _listed(stores)]
 
 
-def opened_sources(stores: Store | str | Path | Sequence[Store | str | Path]) -> list[Source]:
+def opened_sources(stores: Source | str | Path | Sequence[Source | str | Path]) -> list[Source]:
     """Stores and bundles, opened; of a folder of bundles all of them. What `verify` wrote beside them is no argument.
 
     Raises:
@@ -159,7 +159,9 @@ def opened_sources(stores: Store | str | Path | Sequence[Store | str | Path]) ->
     """
     found: list[Source] = []
     for place in _listed(stores):
-        if isinstance(place, Store) or not Path(place).exists():
+        if not isinstance(place, str | Path):
+            found.append(place)
+        elif not Path(place).exists():
             found += opened_stores(place)
         elif not str(place).endswith(REPRODUCED):
             found += _bundles(Path(place)) if holds_bundles(Path(place)) else opened_stores(place)
@@ -172,7 +174,7 @@ def _bundles(place: Path) -> list[Bundle]:
     return read_sound(place)
 
 
-def _listed(stores: Store | str | Path | Sequence[Store | str | Path]) -> list[Store | str | Path]:
+def _listed(stores: Any) -> list[Any]:
     return list(stores) if isinstance(stores, Sequence) and not isinstance(stores, str) else [stores]
 
 

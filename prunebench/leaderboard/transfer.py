@@ -65,11 +65,12 @@ def _beside(table: Table, candidates: Sequence[Table]) -> Table | None:
 
 def _of_table(table: Table, others: Mapping[str, Table], rival: str) -> list[Transfer]:
     found = []
+    named = {m: {_named(row): row for row in reversed(other.rows)} for m, other in others.items()}
     for row in table.rows:
         if row.baseline or row.oracle:
             continue
         own = _gains(row, table, rival)
-        elsewhere = {m: _gains(_same(row, other), other, rival) for m, other in others.items()}
+        elsewhere = {m: _gains(named[m].get(_named(row)), other, rival) for m, other in others.items()}
         elsewhere = {m: gains for m, gains in elsewhere.items() if own.keys() & gains.keys()}
         seeds = [s for s in own if all(s in gains for gains in elsewhere.values())] if elsewhere else []
         if seeds:
@@ -88,12 +89,8 @@ def _transfer(
     return Transfer(row, table.conditions["model"], others, on_reference, on_others, gap)
 
 
-def _same(row: Row, table: Table) -> Row | None:
-    """The row of the same method, keep ratio and variant; an index file counts by its content."""
-    return next((other for other in table.rows if _named(other) == _named(row)), None)
-
-
 def _named(row: Row) -> tuple[Any, ...]:
+    """Method, keep ratio and variant; an index file counts by its content."""
     file = row.trials[0].selection if row.selector == "subset" else ""
     return row.scorer, row.selector, row.keep, row.variant, file
 

@@ -69,7 +69,7 @@ class Store:
             return self._verified[id]
         if not _ID.fullmatch(id):  # records of others name ids: none may lead to a file outside
             return None
-        path = self._card(kind, id)
+        path = self.card(kind, id)
         record, wrong = _look(kind, path)
         if wrong:
             record = self._set_aside(kind, path)
@@ -130,7 +130,7 @@ class Store:
     def _publish_card(self, kind: str, identity: Mapping[str, Any], *told: Any) -> Record:
         """``told`` is what `sealed` takes further: result, files, provenance."""
         card, content = sealed(kind, identity, *told)
-        path = self._card(kind, card["id"])
+        path = self.card(kind, card["id"])
         temporary = self._temporary(path.parent)
         write(temporary, content)
         if not publish(temporary, path):
@@ -176,11 +176,8 @@ class Store:
             record = self.by_id("models", id) or self._publish_made(id)
             if record is not None:
                 return record
-            working = self._making(id)
-            with self._explained(working):
-                working.mkdir(exist_ok=True)
             started = time.perf_counter()
-            with self._room(working):
+            with self.working(self._making(id)) as working:
                 told = make(working)
             result = {"seconds": time.perf_counter() - started}  # of the last sitting, where it was interrupted
             result |= told if isinstance(told, dict) else {}
@@ -207,7 +204,7 @@ class Store:
                 publishing.remove(final)  # without a card nobody knows what it is
                 working.rename(final)
             fsync(final.parent)
-            publish(made, self._card("models", id))
+            publish(made, self.card("models", id))
         return self.by_id("models", id)
 
     @contextmanager
@@ -234,13 +231,13 @@ class Store:
 
     def note_failure(self, id: str, failure: Mapping[str, Any]) -> None:
         """Say why a cell has no number; replaced by the next failure, removed when the cell stands."""
-        path = self._card("failures", id)
+        path = self.card("failures", id)
         with self._explained(path):
             publishing.replace(path, failure_notes.content(failure))
 
     def forget_failure(self, id: str) -> None:
-        with self._explained(self._card("failures", id)):
-            self._card("failures", id).unlink(missing_ok=True)
+        with self._explained(self.card("failures", id)):
+            self.card("failures", id).unlink(missing_ok=True)
 
     def failed(self) -> set[str]:
         """Ids of the cells that a failure is noted of."""
@@ -278,7 +275,8 @@ class Store:
         with self._room(folder, need):
             yield folder
 
-    def _card(self, kind: str, id: str) -> Path:
+    def card(self, kind: str, id: str) -> Path:
+        """Where a record's card is, or would be."""
         return self.root / kind / f"{id}.json"
 
     def _making(self, id: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def sweep(root: Path) -> None:
 
     What can be gone on with stays.
     """
-    _sweep_temporaries(root)
+    sweep_temporaries(root, root.glob("*/.tmp-*"))
     for path in root.glob("models/.making-*"):
         _sweep_idle(root, path, path.name.removeprefix(".making-").removesuffix(".card"), _made)
     for path in root.glob("*/.training-*"):
@@ -44,14 +44,14 @@ def _sweep_idle(root: Path, path: Path, id: str, useless: Callable[[Path, str], 
         return  # somebody is at it
 
 
-def _sweep_temporaries(root: Path) -> None:
-    """Remove, from the folders in ``root``, what processes left behind when they were killed.
+def sweep_temporaries(root: Path, found: Iterable[Path]) -> None:
+    """Remove, of temporary files below ``root``, what processes left behind when they were killed.
 
     Of a process of this machine it is known whether it is gone; of one of another, what has not changed for a week is
     taken for left behind, by the file system's own clock, whatever the clocks of the machines say.
     """
     others = []
-    for path in root.glob("*/.tmp-*"):
+    for path in found:
         host, pid, started = [*path.name.split("-"), "", ""][1:4]
         if host != HOST or not pid.isdigit():
             others.append(path)

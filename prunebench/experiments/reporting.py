@@ -1,0 +1,122 @@
+"""What the commands of recipes do, and what they print."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..boards import say
+from ..display import progress_display
+from ..dry_run import duration, show
+from ..errors import UserError
+from ..plans import Plan
+from ..registry import left_out
+from ..reporting import default_jobs, line, say_failures
+from . import PROFILES
+from .endings.ending import ending_of
+from .measuring import accuracies, comparisons
+from .outlook import parts
+from .performing import perform
+from .published import published
+from .recipe import Experiment, named
+from .telling import compared, described
+from .writing import refuse_foreign, write
+
+
+def tell_recipe(name: str, profile: str | None, as_json: bool) -> None:
+    """Print one recipe, with the published numbers it is compared with."""
+    found = named(name)
+    shown = [profile] if profile else [p for p in PROFILES if p in found.profiles]
+    numbers = [entry for reference in found.references for entry in published(reference)]
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "published": [asdict(entry) for entry in numbers]}))
+        return
+    for text in described(found, shown):
+        click.echo(text)
+    if numbers:
+        click.echo(f"\n{len(numbers)} published numbers, of {', '.join(sorted({n.paper for n in numbers}))}")
+
+
+def run_recipes(
+    names: Sequence[str],
+    profile: str,
+    out: Path,
+    jobs: int | None,
+    **given: Any,
+) -> int:
+    """Run recipes one after the other on one store, print their comparisons, write their files; failed cells.
+
+    Raises:
+        UserError: what can be seen to be wrong with any of them, before the first runs.
+    """
+    failed, started, together = 0, time.monotonic(), list(_planned(names, profile, **given))
+    for experiment, _ in together:
+        refuse_foreign(out, experiment.name)
+    for experiment, plans in together:
+        say(f"\n{experiment.name}: {experiment.title}")
+        found = perform(experiment, profile, plans, jobs or default_jobs(plans[0]), _tell)
+        ending = ending_of(found)
+        told = comparisons(
+            found.harnesses[0].registry, experiment.references, [*accuracies(found.board), *ending.measured]
+        )
+        written = write(found, ending, told, out, _command(experiment, profile, given))
+        click.echo(f"{experiment.name}: {experiment.title}")
+        for text in (*compared(told), *ending.told):
+            click.echo(text)
+        say_failures(found.failures)
+        click.echo(f"written: {', '.join(str(path) for path in written)} ({duration(found.seconds)})\n")
+        failed += len(found.failures)
+    if len(together) > 1:
+        say(f"{len(together)} recipes in {duration(time.monotonic() - started)}")
+    return failed
+
+
+def _tell(result: Any, number: int, total: int, seconds: float) -> None:
+    say(line(result, number, total, seconds))
+
+
+def _planned(names: Sequence[str], profile: str, **given: Any) -> Iterator[tuple[Experiment, list[Plan]]]:
+    given = {name: value for name, value in given.items() if value is not None}
+    dataset = given.pop("dataset", None)
+    for experiment in [named(name) for name in names]:
+        yield experiment, experiment.runs(profile, dataset, **given, no_plugin=left_out(), progress=progress_display())
+
+
+def _command(experiment: Experiment, profile: str, given: dict[str, Any]) -> list[str]:
+    """What makes the same figures again, without what only this machine knows: folders, device."""
+    command = ["prunebench", "recipe", "run", experiment.name, "--profile", profile]
+    for name in ("dataset", "seeds", "threads"):
+        if given.get(name) is not None:
+            command += [f"--{name}", str(given[name])]
+    return command
+
+
+def tell_ahead(names: Sequence[str], profile: str, out: Path, jobs: int | None, **given: Any) -> None:
+    """Print what does not stand, and what it takes, all recipes together.
+
+    Raises:
+        UserError: as `run_recipes`.
+    """
+    plans = [plan for _, own in _planned(names, profile, **given) for plan in own]
+    if not plans:
+        raise UserError("there is nothing to run")
+    side_by_side = jobs or default_jobs(plans[0])
+    seconds, cells, stand = 0.0, 0, 0
+    for part in parts(plans, side_by_side):
+        setting = part.plan.label_noise or part.plan.imbalance or part.plan.corrupt
+        heading = ", ".join(text for text in (part.plan.dataset, setting, part.plan.reference) if text)
+        click.echo(f"{heading}: {part.cells} trainings, {part.stand} stand")
+        if part.stand < part.cells:
+            show(part.ahead, part.plan, part.harness)
+            click.echo()
+        seconds, cells, stand = seconds + part.ahead.seconds, cells + part.cells, stand + part.stand
+    click.echo(
+        f"{len(names)} recipe{'s' if len(names) > 1 else ''}: {cells} trainings, {stand} stand, about "
+        f"{duration(seconds)} with {side_by_side} job{'s' if side_by_side > 1 else ''}, and what is told as beside"
+    )

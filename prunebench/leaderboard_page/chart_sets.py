@@ -1,0 +1,61 @@
+"""Which charts stand where: those of one table below it, those of several below all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .. import views
+from ..errors import UserError
+from ..leaderboard.atlas import Atlas, atlases
+from ..leaderboard.labels import Labels
+from ..leaderboard.ranking import Board
+from ..leaderboard.wording import headings
+from ..store import Store
+from . import charts
+from .charts import Chart, HeatMap
+from .colours import Colours
+from .overview import Group
+
+AnyChart = Chart | HeatMap
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Id of a table -> its charts, and those of several tables."""
+
+    of: Mapping[str, Sequence[AnyChart]]
+    across: Sequence[AnyChart]
+
+
+def charts_of(
+    board: Board, groups: Sequence[Group], stores: Sequence[Store], colours: Colours, labels: Labels | None = None
+) -> Charts:
+    """All charts that the board, and the records of its selections, have numbers for."""
+    ids = dict(reversed(list(zip(headings(board), (group.id for group in groups), strict=True))))
+    found: dict[str, list[AnyChart | None]] = defaultdict(list)
+    how = "Mean over seeds; band: its 95 % interval, cut off where it leaves the chart."
+    for group, panel in zip(groups, views.curves(board), strict=True):
+        found[group.id].append(charts.curves(panel, "Accuracy over keep ratio", how, colours))
+    for panel in views.worst_class(board):
+        drawn = charts.curves(panel, "Recall of the worst class", f"Lowest recall of any class. {how}", colours)
+        found[ids[panel.heading]].append(drawn)
+    for prices in views.pareto(board):
+        found[ids[prices.heading]].append(charts.pareto(prices, colours))
+    for windows in views.window_starts(board, stores, labels):
+        selector = labels("selector", windows.selector) if labels else windows.selector
+        found[ids[windows.heading]] += charts.windows(windows, selector, colours)
+    for quotas in views.quotas(board):
+        found[ids[quotas.heading]].append(charts.quotas(quotas, colours))
+    of = {group.id: [chart for chart in found[group.id] if chart] for group in groups}
+    across = [charts.transfer(each, colours) for each in views.transfer_map(board)]
+    return Charts(of, [*across, *map(charts.alike, views.score_maps(_atlases(stores, labels)))])
+
+
+def _atlases(stores: Sequence[Store], labels: Labels | None) -> Sequence[Atlas]:
+    """Those of all scores that can be compared over all examples; none where there are no scores."""
+    try:
+        return atlases(stores, labels=labels) if stores else ()
+    except UserError:
+        return ()

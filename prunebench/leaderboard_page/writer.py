@@ -1,0 +1,104 @@
+"""Writing the folder: the first page, a page per method, a page per method and table with
+the records, the subset files.
+
+All text passes a template that escapes it (autoescape, and a name that is not there is an error); the pages carry a
+content security policy that lets them load their own style sheet, script and pictures and nothing else.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from .. import __version__
+from ..leaderboard.labels import Labels
+from ..leaderboard.ranking import Board
+from ..leaderboard.wording import footnote, notes
+from ..registry import Registry
+from ..store import Store
+from . import markup, provenance
+from .chart_sets import charts_of
+from .colours import colours_of
+from .folder import replaced
+from .method_pages import method_pages
+from .names import method_file, text
+from .overview import compared, failed, groups, transferred
+from .record_pages import HASHES, NUMBERS, Subsets, record_page, record_pages
+
+_HERE = Path(__file__).parent
+
+
+def write_page(
+    board: Board, out: Path, registry: Registry, stores: Sequence[Store] = (), labels: Labels | None = None
+) -> None:
+    """The page of a board as a folder; what stood there of an earlier one is replaced, whole or not at all.
+
+    Args:
+        out: the folder; made where it is not there.
+        registry: where the methods' cards come from.
+        stores: where the subset files and what judged windows are looked for; without any, the page has none.
+        labels: (kind, canonical text) -> what people read, as of the board.
+
+    Raises:
+        UserError: ``out`` holds other files, or cannot be written.
+    """
+    with replaced(out) as folder:
+        colours = colours_of(board)
+        found = groups(board, colours)
+        drawn = charts_of(board, found, stores, colours, labels)
+        methods = [(method_file(page.method), page) for page in method_pages(found, registry)]
+        _write(
+            folder / "index.html",
+            *("index.html.j2", ""),
+            groups=found,
+            compared=compared(board),
+            notes=[text(note) for note in notes(board)],
+            footnote=[text(line) for line in footnote(board)],
+            failed=failed(board),
+            transfers=transferred(board),
+            methods=methods,
+            charts=drawn.of,
+            across=drawn.across,
+            pictures_note="",
+        )
+        for name, page in methods:
+            _write(folder / name, "method.html.j2", "../", page=page)
+        subsets = Subsets(stores, folder)
+        for group in found:
+            for name, lines in record_pages(group).items():
+                _write(folder / name, "records.html.j2", "../", page=record_page(group, lines, subsets))
+        for name in ("page.css", "page.js"):
+            shutil.copyfile(_HERE / name, folder / name)
+
+
+def _write(path: Path, template: str, root: str, **told: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(environment().get_template(template).render(root=root, **told), encoding="utf-8", errors="replace")
+
+
+@lru_cache
+def environment() -> Environment:
+    """The templates, with everything escaped."""
+    found = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    found.globals |= {
+        "version": __version__,
+        "name": text,
+        "number_names": NUMBERS,
+        "cost_names": provenance.COST_NAMES,
+        "hash_names": HASHES,
+        "rows": markup.rows,
+        "joined": markup.joined,
+    }
+    return found

@@ -1,0 +1,182 @@
+"""The page in a real browser, from disk: it sorts and filters, asks for nothing, and hostile names stay names."""
+
+import shutil
+from contextlib import contextmanager
+
+import page_boards
+import pytest
+
+from prunebench.leaderboard import board
+from prunebench.leaderboard_page import write_page
+from prunebench.registry import installed
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+FIRST = "section.group >> nth=0 >> table.board"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    out = tmp_path_factory.mktemp("pages")
+    many = [
+        t
+        for i in range(130)
+        for t in page_boards.seeds([0.5 + i / 1000, 0.51 + i / 1000], scorer=f"x/s{i}()", selector="x/top()")
+    ]
+    boards = {"small": page_boards.small(), "hostile": page_boards.hostile(), "many": board(many)}
+    for name, found in boards.items():
+        write_page(found, out / name, installed())
+    return out
+
+
+@contextmanager
+def opened(browser, folder, name="index.html", **context):
+    """A page that asked for nothing but files and said nothing to the console."""
+    context = browser.new_context(**({"viewport": DESKTOP} | context))
+    page, asked, said = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.goto(f"file://{folder}/{name}")
+    yield page
+    assert not said
+    assert all(url.startswith((f"file://{folder}/", "data:")) for url in asked), asked
+    context.close()
+
+
+def column(page, place, scope=FIRST):
+    return page.eval_on_selector_all(
+        f"{scope} >> tbody tr:not([hidden])", f"rows => rows.map(row => row.cells[{place}].textContent.trim())"
+    )
+
+
+def methods(page):
+    return column(page, 0)
+
+
+def test_headers_sort_and_say_so(browser, folders):
+    with opened(browser, folders / "small") as page:
+        given = methods(page)
+        names = page.eval_on_selector_all(f"{FIRST} >> thead th", "cells => cells.map(cell => cell.textContent)")
+        place = names.index("accuracy %")
+        header, button = (
+            page.locator(f"{FIRST} >> thead th").nth(place),
+            page.locator(f"{FIRST} >> thead button").nth(place),
+        )
+        for sort, reverse in (("descending", True), ("ascending", False)):
+            button.click()
+            numbers = [float(said.split()[0]) for said in column(page, place)]
+            assert header.get_attribute("aria-sort") == sort
+            assert numbers == sorted(numbers, reverse=reverse) and len(set(numbers)) > 3
+        button.click()
+        assert header.get_attribute("aria-sort") == "none" and methods(page) == given
+        page.locator(f"{FIRST} >> thead button").nth(names.index("score s")).click()
+        seconds = column(page, names.index("score s"))
+        assert seconds == sorted(seconds, key=lambda s: s == "-") and "-" in seconds  # what is missing goes last
+        page.locator(f"{FIRST} >> thead button").nth(0).focus()
+        page.keyboard.press("Enter")
+        assert methods(page) == sorted(given, key=str.lower)
+
+
+def test_filters_leave_what_was_asked_for_and_the_baselines(browser, folders):
+    with opened(browser, folders / "small") as page:
+        said = page.locator("#filter output")
+        playwright.expect(said).to_have_text("15 rows")
+        page.fill("#filter [name=text]", "EL2N")
+        playwright.expect(said).to_have_text("4 of 15 rows")
+        assert {name.split()[0] for name in methods(page)} == {"el2n", "balanced", "full"}
+        page.uncheck("#filter [name=baselines]")
+        page.select_option("#filter [name=keep]", "0.2")
+        playwright.expect(said).to_have_text("2 of 15 rows")
+        assert [name.split()[0] for name in methods(page)] == ["el2n"]
+        page.select_option("#filter [name=model]", "vit_tiny")
+        playwright.expect(said).to_have_text("1 of 15 rows")
+        assert page.locator("section.group:visible").count() == 1
+        page.click("#filter [type=reset]")
+        playwright.expect(said).to_have_text("15 rows")
+        page.select_option("#filter [name=track]", "label-free")
+        playwright.expect(said).to_have_text("1 of 15 rows")
+        assert "zcore" in methods(page)[0]
+
+
+def test_many_rows_come_in_pages(browser, folders):
+    with opened(browser, folders / "many") as page:
+        assert len(methods(page)) == 100
+        page.click("text=Show 30 more")
+        assert len(methods(page)) == 130 and not page.locator(".more").is_visible()
+        page.fill("#filter [name=text]", "s12")
+        playwright.expect(page.locator("#filter output")).to_have_text("11 of 130 rows")
+
+
+def test_every_page_opens_quietly_and_fits_a_phone(browser, folders):
+    for name in ("small", "hostile"):
+        with opened(browser, folders / name, viewport=PHONE) as page:
+            for path in sorted((folders / name).rglob("*.html"))[:: 2 if name == "small" else 9]:
+                page.goto(f"file://{path}")
+                assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+                assert page.evaluate(
+                    "document.styleSheets.length === 1 && !!document.querySelector('#theme:not([hidden])')"
+                )
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_hostile_names_are_only_read(browser, folders, scripts):
+    with opened(browser, folders / "hostile", java_script_enabled=scripts) as page:
+        for row in page.locator("tbody tr").all()[:8] if scripts else ():
+            row.hover(force=True)
+        assert page.title() == "Leaderboard"
+        said = page.inner_text("body")
+        assert "<script>document.title='owned'</script>" in said and "{{ 7 * 7 }}" in said
+        assert not scripts or page.evaluate("document.scripts.length") == 1
+
+
+def test_without_scripts_everything_is_there(browser, folders):
+    with opened(browser, folders / "many", java_script_enabled=False) as page:
+        assert page.locator(".board tbody tr:visible").count() == 130
+        assert not page.locator("#filter").is_visible() and not page.locator("#theme").is_visible()
+    with opened(browser, folders / "small", java_script_enabled=False) as page:
+        assert page.locator("figure.chart svg[role=img] .line").first.is_visible()
+
+
+def test_light_and_dark(browser, folders):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with opened(browser, folders / "small", color_scheme="dark") as page:
+        dark = page.evaluate(ground)
+        page.click("#theme")
+        light = page.evaluate(ground)
+        assert dark != light and page.inner_text("#theme") == "Dark"
+        page.reload()
+        assert page.evaluate(ground) == light
+    with opened(browser, folders / "small", color_scheme="light") as page:
+        assert page.evaluate(ground) == light
+
+
+def test_the_keyboard_reaches_the_content(browser, folders):
+    with opened(browser, folders / "small") as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.keyboard.press("Enter")
+        assert page.url.endswith("#main")
+        page.focus(f"{FIRST} >> thead button >> nth=0")
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_a_method_has_one_colour_everywhere(browser, folders):
+    with opened(browser, folders / "small") as page:
+        colours = page.eval_on_selector_all(
+            "tr.c0 .mark path, .series.c0 .dot, .legend .c0 path, .methods .c0 path",
+            "marks => marks.map(mark => getComputedStyle(mark).fill)",
+        )
+        assert len(colours) > 8 and len(set(colours)) == 1
