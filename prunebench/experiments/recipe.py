@@ -16,13 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..configuration import refuse_code, toml_table
 from ..errors import UserError
-from ..plans import Plan
 from ..spec import is_name, near
 from . import PROFILES
+
+if TYPE_CHECKING:
+    from ..plans import Plan
 
 FOLDER = Path(__file__).parent / "recipes"
 ENDINGS = ("tsne", "quintiles", "curves", "dots", "sweep", "starts", "atlas", "pareto")
@@ -66,6 +68,8 @@ class Experiment:
         Raises:
             UserError: the recipe has no such profile.
         """
+        from ..plans import Plan  # torch: not for those who only list recipes
+
         if profile not in self.profiles:
             raise UserError(
                 f"{self.name} has no profile {profile!r}{near(profile, self.profiles)} (it has "
