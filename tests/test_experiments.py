@@ -1,6 +1,7 @@
 """Recipes are data: every file resolves against what is installed, and says what can be compared."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -205,3 +206,9 @@ def test_names_that_are_no_recipes(tmp_path):
         read(own(tmp_path, MINIMAL, "<b>.toml"))
     with pytest.raises(UserError, match="has no profile 'paper'"):
         read(own(tmp_path, MINIMAL)).runs("paper")
+
+
+def test_the_page_of_the_recipes_names_all_of_them():
+    page = (Path(__file__).resolve().parents[1] / "docs" / "recipes.md").read_text()
+    assert {name for name in names() if f"| `{name}` |" in page} == PROMISED
+    assert all(ending in page for ending in ENDINGS)
