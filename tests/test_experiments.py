@@ -175,6 +175,12 @@ def test_a_profile_replaces_fields_and_plans_may_belong_to_some(tmp_path):
     assert {plan.dataset for plan in found.runs("gpu", "planted", seeds=2)} == {"planted"}
 
 
+def test_a_data_set_of_ones_own_takes_the_place_of_the_first():
+    noisy = named("noise").runs("gpu", "planted")
+    assert [(plan.dataset, plan.label_noise) for plan in noisy] == [("planted", "sym:0.2"), ("planted", "sym:0.4")]
+    assert {plan.models for plan in named("drd-fig4").runs("paper", "cifar10")} == {("resnet18",)}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

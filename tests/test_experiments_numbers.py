@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from test_leaderboard import BWS, DRD, trial
 
 from prunebench import registry as plugins
+from prunebench.experiments.endings import dots, quintiles
 from prunebench.experiments.endings.atlas import correlation, overlap
 from prunebench.experiments.endings.rows import option, rows_of
 from prunebench.experiments.endings.tsne import evenly, strata
@@ -140,6 +142,25 @@ def test_overlap_of_chance_is_nothing_on_average():
     assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(2000)
 
 
+# -- fifths -----------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_the_matrix_are_what_was_trained_on(monkeypatch):
+    parts = [np.arange(i, 20, 5) for i in range(5)]  # fifth i: i, i + 5, ...
+    trials = [trial(f"w{i}", keep=0.2) for i in range(5)]
+    records = {t.selector: SimpleNamespace(arrays={"indices": part}) for t, part in zip(trials, parts, strict=True)}
+    harness = SimpleNamespace(dataset=SimpleNamespace(fingerprint="f" * 64))
+    found = SimpleNamespace(selection=lambda t: records[t.selector], plans=[None], harnesses=[harness])
+
+    def right(plan, harness, trained, kept):  # right on its own fifth, and on one example of the next
+        return np.isin(np.arange(20), [*kept, (kept[0] + 1) % 5])
+
+    monkeypatch.setattr(quintiles, "_right", right)
+    matrix = quintiles.matrix(found, trials)
+    assert matrix[0].tolist() == [100, 25, 0, 0, 0] and matrix[4].tolist() == [25, 0, 0, 0, 100]
+    assert quintiles._off_diagonal(matrix[None, 1], 1).tolist() == [6.25]
+
+
 # -- strata -----------------------------------------------------------------------------------------------------------
 
 
@@ -174,3 +195,16 @@ def test_options_are_found_inside_a_combinator():
 def test_a_table_is_inert_and_has_every_column():
     assert table([{"a": 1, "b": "=1+1"}, {"c": None}]).splitlines()[0] == "a,b,c"
     assert "\n1,=1+1" not in table([{"a": 1, "b": "=1+1"}])
+
+
+def test_gains_on_other_networks_stand_in_a_table_of_their_own():
+    balanced = "prunebench/balanced(quota='proportional')"
+    results = [
+        trial(selector, scorer, model=model, seed=s, accuracy=accuracy[s])
+        for model, own, base in (("resnet18", (0.9, 0.92), (0.8, 0.8)), ("vit", (0.7, 0.71), (0.66, 0.7)))
+        for selector, scorer, accuracy in ((BWS, DRD, own), (balanced, None, base))
+        for s in (0, 1)
+    ]
+    (row,) = dots._transfers(board(results))
+    assert (row["scored_by"], row["others"], row["seeds"]) == ("resnet18", "vit", 2)
+    assert (row["on_reference"], row["on_others"], row["gap"]) == (11.0, 2.5, 8.5)

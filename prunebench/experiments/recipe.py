@@ -61,8 +61,8 @@ class Experiment:
         """The plans of a profile.
 
         Args:
-            dataset: in place of the profile's, which are then one; what goes with each of them alone stays that of the
-                first.
+            dataset: in place of the profile's first, with all that goes with that one; others of the profile are not
+                run then.
             replaced: fields of every plan; None: as the recipe has it.
 
         Raises:
@@ -77,7 +77,8 @@ class Experiment:
             )
         entries = self.profiles[profile]
         if dataset is not None:
-            entries = ({**entries[0], "dataset": dataset},)
+            first = entries[0].get("dataset")
+            entries = tuple({**entry, "dataset": dataset} for entry in entries if entry.get("dataset") == first)
         given = {name: value for name, value in replaced.items() if value is not None}
         plans = [
             {name: value for name, value in plan.items() if name != "profiles"}
