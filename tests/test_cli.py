@@ -35,6 +35,7 @@ def call(*args):
         ["--version"],
         ["run", "--help"],
         ["leaderboard", "--help"],
+        ["recipe", "ls"],
     ],
 )
 def test_looking_around_does_not_import_torch(args):

@@ -55,14 +55,11 @@ class Found:
         return self.harnesses[0].store.by_id("selections", trial.selection)
 
 
-def perform(experiment: Experiment, profile: str, plans: Sequence[Plan], jobs: int, told: Told) -> Found:
-    """Run what does not stand, and gather what does.
-
-    Raises:
-        UserError: what the user must change, before anything is computed.
-    """
+def perform(
+    experiment: Experiment, profile: str, plans: Sequence[Plan], harnesses: Sequence[Harness], jobs: int, told: Told
+) -> Found:
+    """Run what does not stand, and gather what does; ``harnesses`` are those of the plans, as `opened`."""
     started, results, failures = time.monotonic(), dict[str, TrialResult](), dict[str, dict[str, Any]]()
-    harnesses = opened(plans)
     wanted = [cells(plan, harness) for plan, harness in zip(plans, harnesses, strict=True)]
     total = sum(map(len, wanted))
     number = 0
@@ -85,12 +82,16 @@ def perform(experiment: Experiment, profile: str, plans: Sequence[Plan], jobs: i
     )
 
 
-def opened(plans: Sequence[Plan], **more: Any) -> list[Harness]:
-    """The harness of every plan: opened for each, so that what is wrong with any is told before the first runs."""
+def opened(plans: Sequence[Plan]) -> list[Harness]:
+    """The harness of every plan: opened for each, so that what is wrong with any is told before the first runs.
+
+    Raises:
+        UserError: as `open_harness`.
+    """
     first: dict[Plan, Harness] = {}
     found = []
     for plan in plans:
-        harness = open_harness(plan, **more)
+        harness = open_harness(plan)
         alike = replace(plan, scorers=(), selectors=(), methods=(), keep=(), models=(), seeds=1)
         found.append(first.setdefault(alike, harness))
     return found

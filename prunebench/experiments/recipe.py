@@ -16,13 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..configuration import refuse_code, toml_table
 from ..errors import UserError
-from ..plans import Plan
 from ..spec import is_name, near
 from . import PROFILES
+
+if TYPE_CHECKING:
+    from ..plans import Plan
 
 FOLDER = Path(__file__).parent / "recipes"
 ENDINGS = ("tsne", "quintiles", "curves", "dots", "sweep", "starts", "atlas", "pareto")
@@ -59,13 +61,15 @@ class Experiment:
         """The plans of a profile.
 
         Args:
-            dataset: in place of the profile's, which are then one; what goes with each of them alone stays that of the
-                first.
+            dataset: in place of the profile's first, with all that goes with that one; others of the profile are not
+                run then.
             replaced: fields of every plan; None: as the recipe has it.
 
         Raises:
             UserError: the recipe has no such profile.
         """
+        from ..plans import Plan  # torch: not for those who only list recipes
+
         if profile not in self.profiles:
             raise UserError(
                 f"{self.name} has no profile {profile!r}{near(profile, self.profiles)} (it has "
@@ -73,7 +77,8 @@ class Experiment:
             )
         entries = self.profiles[profile]
         if dataset is not None:
-            entries = ({**entries[0], "dataset": dataset},)
+            first = entries[0].get("dataset")
+            entries = tuple({**entry, "dataset": dataset} for entry in entries if entry.get("dataset") == first)
         given = {name: value for name, value in replaced.items() if value is not None}
         plans = [
             {name: value for name, value in plan.items() if name != "profiles"}

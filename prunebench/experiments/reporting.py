@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from . import PROFILES
 from .endings.ending import ending_of
 from .measuring import accuracies, comparisons
 from .outlook import parts
-from .performing import perform
+from .performing import opened, perform
 from .published import published
 from .recipe import Experiment, named
 from .telling import compared, described
@@ -58,9 +59,11 @@ def run_recipes(
     failed, started, together = 0, time.monotonic(), list(_planned(names, profile, **given))
     for experiment, _ in together:
         refuse_foreign(out, experiment.name)
+    harnesses = iter(opened([plan for _, plans in together for plan in plans]))
     for experiment, plans in together:
         say(f"\n{experiment.name}: {experiment.title}")
-        found = perform(experiment, profile, plans, jobs or default_jobs(plans[0]), _tell)
+        own = list(islice(harnesses, len(plans)))
+        found = perform(experiment, profile, plans, own, jobs or default_jobs(plans[0]), _tell)
         ending = ending_of(found)
         told = comparisons(
             found.harnesses[0].registry, experiment.references, [*accuracies(found.board), *ending.measured]

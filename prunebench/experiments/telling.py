@@ -16,10 +16,14 @@ _HEAD = ("what", "published", "measured", "difference")
 
 
 def compared(found: Sequence[Comparison]) -> list[str]:
-    """A table for every place of publication, and below why differences are missing; nothing where there is none."""
+    """A table for every place of publication, of what was measured, and below why differences are missing.
+
+    Nothing where nothing was published.
+    """
     lines, names = list[str](), _names([c.published for c in found])
-    for place in dict.fromkeys(map(_place, found)):
-        own = [c for c in found if _place(c) == place]
+    measured = [c for c in found if c.measured]
+    for place in dict.fromkeys(map(_place, measured)):
+        own = [c for c in measured if _place(c) == place]
         rows = [(_what(c.published, names), _theirs(c.published), _ours(c), _apart(c)) for c in own]
         widths = [max(len(row[i]) for row in (_HEAD, *rows)) for i in range(len(_HEAD))]
         told = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (_HEAD, *rows)]
@@ -41,8 +45,7 @@ def compared(found: Sequence[Comparison]) -> list[str]:
 def _place(c: Comparison) -> str:
     entry = c.published
     how = "" if entry.status == "transcribed" else f" ({entry.status})"
-    on = f"; measured on {c.on}" if c.measured else "; not measured here"
-    return f"{entry.paper}, {entry.table}{how}: {entry.dataset}, {entry.network}{on}"
+    return f"{entry.paper}, {entry.table}{how}: {entry.dataset}, {entry.network}; measured on {c.on}"
 
 
 def _names(entries: Sequence[Published]) -> dict[tuple[str, str], str]:
@@ -77,8 +80,7 @@ def _theirs(entry: Published) -> str:
 
 
 def _ours(c: Comparison) -> str:
-    if c.measured is None:
-        return "-"
+    assert c.measured is not None  # others are counted below
     spread = f"(sd {c.measured.sd:.2f}, n {c.measured.n})" if c.measured.sd is not None else "(one seed)"
     return f"{c.measured.mean:.2f} {spread}"
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from ...leaderboard import Board
 from ..measuring import accuracies, comparisons
 from ..performing import Found
-from .ending import Ending
-from .rows import rows_of
+from .ending import Ending, Row
+from .rows import rounded, rows_of
 
 
 def dots(found: Found, options: Mapping[str, Any]) -> Ending:
@@ -29,4 +30,25 @@ def dots(found: Found, options: Mapping[str, Any]) -> Ending:
     for row in rows if comparable else ():
         which = (row["dataset"], row["setting"], row["model"], row["scorer"] or None, row["selector"], row["keep"])
         row["published"] = comparable.get(which)
-    return Ending({"": rows}, {"": partial(draw_dots, rows, found.experiment.title)} if rows else {})
+    tables = {"": rows} | ({"transfer": transfer} if (transfer := _transfers(found.board)) else {})
+    return Ending(tables, {"": partial(draw_dots, rows, found.experiment.title)} if rows else {})
+
+
+def _transfers(board: Board) -> list[Row]:
+    """Of methods trained on the network that scored and on others: gains over class-balanced random, in points."""
+    return [
+        {
+            "dataset": moved.row.trials[0].dataset,
+            "method": moved.row.label,
+            "keep": moved.row.keep,
+            "scored_by": moved.reference,
+            "others": ", ".join(moved.others),
+            "seeds": moved.gap.n,
+            **{
+                f"{name}{part}": None if value is None else rounded(100 * value)
+                for name in ("on_reference", "on_others", "gap")
+                for part, value in (("", getattr(moved, name).mean), ("_half", getattr(moved, name).half))
+            },
+        }
+        for moved in board.transfers
+    ]

@@ -4,8 +4,8 @@
 
 Fifth i is what `per_class(window(start=(i - 1) / 5, order='easiest'))` keeps at 0.2. On the diagonal the network is
 tested on what it was trained on; the mean of a row is given with and without it. The trials of these windows, on the
-test split, are those of `prunebench run`; the same network (same seed, same examples) is trained once more to be tested
-on the training split, and the record of that is kept beside the others.
+test split, are those of `prunebench run`; the same network (same seed, same examples; on the CPU the same bit for bit)
+is trained once more to be tested on the training split, and the record of that is kept beside the others.
 """
 
 from __future__ import annotations
