@@ -96,14 +96,10 @@ def line(
 
 
 def _named(curves: Sequence[Curve]) -> tuple[list[Curve], list[Curve]]:
-    """The curves that are named, baselines among them, and the rest: of methods those with the highest last value."""
+    """The curves that are named, the highest at the right end first and baselines last; and the others."""
     own = [c for c in curves if c.method.baseline is None]
-    best = sorted(own, key=lambda c: (-c.keep[-1], -sum(v.mean for v in c.values) / len(c.values)))[:MOST]
-    chosen = {id(c) for c in best}
-    return (
-        [c for c in curves if c.method.baseline is not None or id(c) in chosen],
-        [c for c in own if id(c) not in chosen],
-    )
+    own.sort(key=lambda c: (-c.keep[-1], -c.values[-1].mean, c.method.name))
+    return [*own[:MOST], *(c for c in curves if c.method.baseline is not None)], own[MOST:]
 
 
 def accuracy_limits(axes: Axes, values: Sequence[Estimate]) -> None:
@@ -153,7 +149,7 @@ def _dots(panel: CurvePanel, looks: Mapping[str, Look], what: str) -> Figure:
     named = sorted(named, key=lambda c: c.values[0].mean)
     shown = names([c.method.name for c in named], 34)
     title = heading(panel.heading, COLUMN)
-    figure = new_figure(COLUMN, 0.85 + 0.15 * len(named) + 0.13 * title.count("\n"))
+    figure = new_figure(COLUMN, 0.85 + 0.15 * max(2, len(named)) + 0.13 * title.count("\n"))
     axes = figure.subplots()
     for place, curve in enumerate(named):
         value, look = curve.values[0], looks[curve.method.name]
@@ -174,9 +170,9 @@ def _dots(panel: CurvePanel, looks: Mapping[str, Look], what: str) -> Figure:
     axes.set_yticks(range(len(named)), shown)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.7, len(named) - 0.3)
-    keep = panel.curves[0].keep[0] if panel.curves else 1.0
-    more = f", {len(unnamed)} more methods in the CSV" if unnamed else ""
-    axes.set_xlabel(f"{what} (keep {percent(keep)} %{more})")
+    keep = f" (keep {percent(panel.curves[0].keep[0])} %)" if panel.curves else ""
+    more = f"; {len(unnamed)} more methods in the CSV" if unnamed else ""
+    axes.set_xlabel(f"{what}{keep}{more}")
     axes.grid(axis="x")
     axes.spines["left"].set_color(QUIET)
     entitle(figure, title)
