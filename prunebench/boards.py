@@ -65,8 +65,10 @@ def leaderboard_of(
     track: str = "open",
     shown: str = "results",
     margin: float = 0.5,
+    data: Path | None = None,
 ) -> None:
-    """The leaderboard of stores, printed or written, with its columns of results, tests or cost; HTML as a folder."""
+    """The leaderboard of stores, printed or written, with its columns of results, tests or cost; HTML as a folder,
+    with pictures where ``data`` says where they lie."""
     from .leaderboard import leaderboard
 
     for store in stores:
@@ -79,7 +81,7 @@ def leaderboard_of(
     if form == "html" and out is not None:
         from .leaderboard_page import write_page
 
-        write_page(found, out, plugins.installed(), opened, label)
+        write_page(found, out, plugins.installed(), opened, labels=label, data_root=data)
         say(f"written: {out}; open {out / 'index.html'} in a browser")
         return
     print_board(found, form, out, shown)
