@@ -41,12 +41,12 @@ def draw(found: ScoreMap) -> Figure:
     """The figure of one map."""
     s = len(found.scorers)
     width = min(PAGE, max(COLUMN, 2.3 + 0.34 * s))
-    title = heading(found.heading, width)
+    title = heading(f"{found.heading} · {_measure(found)}", width)
     figure = new_figure(width, max(2.2, min(PAGE, 0.72 * width)) + 0.13 * title.count("\n"))
     axes = figure.subplots()
     shown = names(found.scorers, 26) if s <= MOST else [""] * s
     told = [["–" if v is None else f"{v:.2f}" for v in line] for line in found.values]
     image = heat(axes, found.values, told if s <= ANNOTATED else None, shown, shown, (-1, 1), DIVERGING)
-    bar(axes, image, _measure(found))
+    bar(axes, image, found.measure)
     entitle(figure, title)
     return figure

@@ -90,4 +90,6 @@ def _ruler(axes: Axes, critical: float, k: int) -> None:
         va="center",
         fontsize=LETTERS - 1,
         color=QUIET,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        zorder=5,
     )

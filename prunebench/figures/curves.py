@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 12  # methods that a column has room to name; the others are thin grey lines, and stand in the CSV
+FEW = 6  # bands that can be told apart where they lie over each other
 COLUMNS = ("heading", "method", "baseline", "keep", "examples", "seeds", "mean", "low", "high")
 MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "cross": "X", "down": "v"}
 MARKERS |= {"plus": "P", "pentagon": "p", "star": "*", "": ""}
@@ -59,7 +60,7 @@ def _lines(panel: CurvePanel, keeps: Sequence[float], looks: Mapping[str, Look],
     for curve in unnamed:
         axes.plot(curve.keep, [100 * v.mean for v in curve.values], color=FAINT, linewidth=0.7, zorder=1)
     for curve, name in zip(named, shown, strict=True):
-        line(axes, curve.keep, curve.values, looks[curve.method.name], name)
+        line(axes, curve.keep, curve.values, looks[curve.method.name], name, 0.12 if len(named) <= FEW else 0.06)
     if panel.full:
         axes.axhline(100 * panel.full.mean, color=INK, linewidth=0.8, dashes=(6, 2), zorder=1.5, label="full data")
     ratio_axis(axes, keeps)
@@ -72,7 +73,9 @@ def _lines(panel: CurvePanel, keeps: Sequence[float], looks: Mapping[str, Look],
     return figure
 
 
-def line(axes: Axes, x: Sequence[float], values: Sequence[Estimate], look: Look, name: str) -> None:
+def line(
+    axes: Axes, x: Sequence[float], values: Sequence[Estimate], look: Look, name: str, strength: float = 0.12
+) -> None:
     """Means in percent, with the band of those that have an interval."""
     grey = not look.marker
     axes.plot(
@@ -89,18 +92,14 @@ def line(axes: Axes, x: Sequence[float], values: Sequence[Estimate], look: Look,
     )
     low = [math.nan if v.low is None else 100 * max(0.0, v.low) for v in values]
     high = [math.nan if v.high is None else 100 * min(1.0, v.high) for v in values]
-    axes.fill_between(x, low, high, color=look.colour, alpha=0.12, linewidth=0, zorder=1)
+    axes.fill_between(x, low, high, color=look.colour, alpha=strength, linewidth=0, zorder=1)
 
 
 def _named(curves: Sequence[Curve]) -> tuple[list[Curve], list[Curve]]:
-    """The curves that are named, baselines among them, and the rest: of methods those with the highest last value."""
+    """The curves that are named, the highest at the right end first and baselines last; and the others."""
     own = [c for c in curves if c.method.baseline is None]
-    best = sorted(own, key=lambda c: (-c.keep[-1], -sum(v.mean for v in c.values) / len(c.values)))[:MOST]
-    chosen = {id(c) for c in best}
-    return (
-        [c for c in curves if c.method.baseline is not None or id(c) in chosen],
-        [c for c in own if id(c) not in chosen],
-    )
+    own.sort(key=lambda c: (-c.keep[-1], -c.values[-1].mean, c.method.name))
+    return [*own[:MOST], *(c for c in curves if c.method.baseline is not None)], own[MOST:]
 
 
 def accuracy_limits(axes: Axes, values: Sequence[Estimate]) -> None:
@@ -150,7 +149,7 @@ def _dots(panel: CurvePanel, looks: Mapping[str, Look], what: str) -> Figure:
     named = sorted(named, key=lambda c: c.values[0].mean)
     shown = names([c.method.name for c in named], 34)
     title = heading(panel.heading, COLUMN)
-    figure = new_figure(COLUMN, 0.85 + 0.15 * len(named) + 0.13 * title.count("\n"))
+    figure = new_figure(COLUMN, 0.85 + 0.15 * max(2, len(named)) + 0.13 * title.count("\n"))
     axes = figure.subplots()
     for place, curve in enumerate(named):
         value, look = curve.values[0], looks[curve.method.name]
@@ -171,9 +170,9 @@ def _dots(panel: CurvePanel, looks: Mapping[str, Look], what: str) -> Figure:
     axes.set_yticks(range(len(named)), shown)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.7, len(named) - 0.3)
-    keep = panel.curves[0].keep[0] if panel.curves else 1.0
-    more = f", {len(unnamed)} more methods in the CSV" if unnamed else ""
-    axes.set_xlabel(f"{what} (keep {percent(keep)} %{more})")
+    keep = f" (keep {percent(panel.curves[0].keep[0])} %)" if panel.curves else ""
+    more = f"; {len(unnamed)} more methods in the CSV" if unnamed else ""
+    axes.set_xlabel(f"{what}{keep}{more}")
     axes.grid(axis="x")
     axes.spines["left"].set_color(QUIET)
     entitle(figure, title)
