@@ -5,7 +5,10 @@ With d_i = a_i - m the deviations of n values from their mean m, and B resamples
     BCa (Efron 1987):    z0 = Phi^-1(share of resampled means below m, ties by half)
                          a  = sum(d_i^3) / (6 sum(d_i^2)^(3/2)), the acceleration of a mean by the jackknife
                          ends: the Phi(z0 + (z0 + z) / (1 - a (z0 + z))) quantiles of the resampled means, with z
-                         the 2.5 % and the 97.5 % quantile of the normal distribution
+                         the level / 2 and the 1 - level / 2 quantile of the normal distribution
+    expanded (Hesterberg 2015, The American Statistician 69:371): a bootstrap interval is too narrow by what separates
+                         n from n - 1 and the normal distribution from Student's. Of level alpha, as a 95 % interval of
+                         n values, is the one with  level / 2 = Phi(-sqrt(n / (n - 1)) t(1 - alpha / 2; n - 1))
     sign flips (Fisher 1935): under no difference each of G paired differences e_g has either sign, all 2^G alike
                          p = share of the sign choices with |sum s_g e_g| >= |sum e_g|; exact for G <= 12, else of B
                          random choices and the one observed, (1 + count) / (1 + B)
@@ -17,11 +20,12 @@ draws come from a fixed seed, so that a board is a function of its records alone
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 RESAMPLES = 9999
 EXACT = 12  # sign choices of so many differences are all tried
@@ -29,7 +33,7 @@ _TIE = 1e-12  # accuracies are in 0..1: what lies nearer is rounding
 
 
 def bca_interval(values: Sequence[float], level: float = 0.05) -> tuple[float, float]:
-    """Ends of the BCa bootstrap interval of the mean of ``values`` (n,), n >= 2, that are not all the same.
+    """Ends of the BCa interval, 1 - ``level``, of the mean of ``values`` (n,), n >= 2, that are not all the same.
 
     Raises:
         ValueError: all values are the same.
@@ -46,6 +50,12 @@ def bca_interval(values: Sequence[float], level: float = 0.05) -> tuple[float, f
     shifted = bias + ndtri(np.array([level / 2, 1 - level / 2]))
     low, high = np.quantile(means, ndtr(bias + shifted / (1 - acceleration * shifted)))
     return float(mean + low), float(mean + high)
+
+
+@lru_cache(maxsize=256)
+def expanded_level(n: int, alpha: float = 0.05) -> float:
+    """The level of a bootstrap of ``n`` values, n >= 2, that makes an interval of level ``alpha`` of it: less."""
+    return float(2 * ndtr(-math.sqrt(n / (n - 1)) * stdtrit(n - 1, 1 - alpha / 2)))
 
 
 def sign_flip_p(differences: Sequence[float], exact: int = EXACT) -> float:

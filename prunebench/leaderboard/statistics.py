@@ -1,7 +1,7 @@
 """What a leaderboard may say about a handful of seeds.
 
     mean:        m = sum(a_s) / n,   sd = sqrt(sum((a_s - m)^2) / (n - 1))
-    interval:    below 8 seeds  m +- t(0.975; n - 1) * sd / sqrt(n);  from 8 on the BCa bootstrap, see `resampling`
+    interval:    below 8 seeds  m +- t(0.975; n - 1) * sd / sqrt(n);  from 8 on BCa, expanded, see `resampling`
     difference:  d_s = a_s - b_s over the seeds both have; the same interval, t = m_d / (sd_d / sqrt(n)), and a
                  permutation test by sign flips, told where 2 / 2^n, the least it can give, is at most 0.05: n >= 6
     runs:        values that share one of G scoring runs are no independent evidence. With e_g = sum of (a_s - m) over
@@ -22,7 +22,7 @@ from functools import lru_cache
 
 from scipy.special import stdtr, stdtrit
 
-from .resampling import bca_interval, sign_flip_p
+from .resampling import bca_interval, expanded_level, sign_flip_p
 
 LEVEL = 0.05
 BOOTSTRAPPED = 8  # from so many values on intervals are BCa
@@ -85,7 +85,7 @@ def summarise(values: Sequence[float], runs: Sequence[int] | None = None, interv
     sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
     made = interval or ("BCa" if n >= BOOTSTRAPPED else "t")
     if made == "BCa" and not _clustered(n, runs):
-        low, high = bca_interval(values) if sd > _NO_SPREAD else (mean, mean)
+        low, high = bca_interval(values, expanded_level(n)) if sd > _NO_SPREAD else (mean, mean)
         return Summary(n, mean, sd, (high - low) / 2, "BCa", low, high)
     error, degrees = _error([v - mean for v in values], sd, runs)
     half = t_quantile(degrees) * error
