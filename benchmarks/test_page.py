@@ -79,7 +79,7 @@ def test_page_of_ten_thousand_records_in_a_browser(recorded, tmp_path, trials):
 
 
 def waited(page, action: str) -> float:
-    """Seconds from an action to the second frame after it, the 60 ms in which a filter waits for the next key included."""
+    """Seconds from an action to the second frame after it; a filter waits 60 ms of them for the next key."""
     done = "done((performance.now() - start) / 1000)"
     frames = f"requestAnimationFrame(() => requestAnimationFrame(() => {done}))"
     return page.evaluate(
