@@ -65,8 +65,10 @@ def leaderboard_of(
     track: str = "open",
     shown: str = "results",
     margin: float = 0.5,
+    data: Path | None = None,
 ) -> None:
-    """The leaderboard of stores, printed or written, with its columns of results, tests or cost; HTML as a folder."""
+    """The leaderboard of stores, printed or written, with its columns of results, tests or cost; HTML as a folder,
+    with pictures where ``data`` says where they lie."""
     from .leaderboard import leaderboard
     from .leaderboard.stores import opened_sources
 
@@ -80,7 +82,8 @@ def leaderboard_of(
     if form == "html" and out is not None:
         from .leaderboard_page import write_page
 
-        write_page(found, out, plugins.installed(), [source for source in opened if isinstance(source, Store)], label)
+        own = [source for source in opened if isinstance(source, Store)]
+        write_page(found, out, plugins.installed(), own, labels=label, data_root=data)
         say(f"written: {out}; open {out / 'index.html'} in a browser")
         return
     print_board(found, form, out, shown)

@@ -168,6 +168,8 @@ def train(subset: Path, as_json: bool, **given: Any) -> None:
 )
 @click.option("--columns", type=click.Choice(["results", "cost", "tests"]), default="results", help="Of table and md.")
 @click.option("--margin", type=float, default=0.5, show_default=True, help="Points that count as a tie.")
+@click.option("--pictures", is_flag=True, help="Of html: also easy and hard pictures, read from the data sets.")
+@click.option("--data-root", default="data", show_default=True, help="Where these data sets lie.")
 @track_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write here instead of standard output; of html, the folder."
@@ -177,7 +179,8 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
     from . import boards
 
     out, track, margin = shown["out"], shown["track"], shown["margin"]
-    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, out, track, columns, margin)
+    data = Path(shown["data_root"]) if shown["pictures"] else None
+    boards.leaderboard_of(stores or (Path("runs"),), group_by, form, out, track, columns, margin, data)
 
 
 @cli.command()

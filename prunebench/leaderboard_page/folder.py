@@ -40,7 +40,7 @@ def replaced(out: Path) -> Iterator[Path]:
         refuse_others(out)  # what was put there in the meantime
         _swap(new, target)
     except OSError as failure:
-        raise UserError(f"cannot write {out} ({failure.strerror}): name another folder with --out") from None
+        raise UserError(f"cannot write {out} ({failure.strerror or failure}): name another folder with --out") from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
 

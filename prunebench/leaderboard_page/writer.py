@@ -28,13 +28,20 @@ from .folder import replaced
 from .method_pages import method_pages
 from .names import method_file, text
 from .overview import compared, failed, groups, transferred
+from .picture_sheets import NOT_ASKED, Sheets, sheets_of
 from .record_pages import HASHES, NUMBERS, Subsets, record_page, record_pages
 
 _HERE = Path(__file__).parent
 
 
 def write_page(
-    board: Board, out: Path, registry: Registry, stores: Sequence[Store] = (), labels: Labels | None = None
+    board: Board,
+    out: Path,
+    registry: Registry,
+    stores: Sequence[Store] = (),
+    *,
+    labels: Labels | None = None,
+    data_root: Path | None = None,
 ) -> None:
     """The page of a board as a folder; what stood there of an earlier one is replaced, whole or not at all.
 
@@ -43,6 +50,7 @@ def write_page(
         registry: where the methods' cards come from.
         stores: where the subset files and what judged windows are looked for; without any, the page has none.
         labels: (kind, canonical text) -> what people read, as of the board.
+        data_root: where the data sets of the easiest and hardest pictures lie; None: no picture is read.
 
     Raises:
         UserError: ``out`` holds other files, or cannot be written.
@@ -51,6 +59,9 @@ def write_page(
         colours = colours_of(board)
         found = groups(board, colours)
         drawn = charts_of(board, found, stores, colours, labels)
+        sheets = Sheets((), NOT_ASKED)
+        if data_root is not None:
+            sheets = sheets_of(stores, data_root, registry, folder, labels)
         methods = [(method_file(page.method), page) for page in method_pages(found, registry)]
         _write(
             folder / "index.html",
@@ -64,8 +75,11 @@ def write_page(
             methods=methods,
             charts=drawn.of,
             across=drawn.across,
-            pictures_note="",
+            pictures=sheets.found,
+            pictures_note=sheets.note,
         )
+        if sheets.found:
+            _write(folder / "pictures.html", "pictures.html.j2", "", sheets=sheets.found, note=sheets.note)
         for name, page in methods:
             _write(folder / name, "method.html.j2", "../", page=page)
         subsets = Subsets(stores, folder)
