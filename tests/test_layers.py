@@ -62,6 +62,8 @@ LAYERS = [
         "files",
         "interop",
         "recorded",
+        "streams",
+        "own_loop",
     ),
     *(
         "leaderboard",
