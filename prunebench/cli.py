@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from . import __version__
+from . import __version__, interchange
 from .commands import Commands
 from .configuration import config_option
 from .errors import PrunebenchError, UserError, VerifyError
@@ -170,6 +170,10 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
     from . import boards
 
     boards.leaderboard_of(stores or (Path("runs"),), group_by, form, shown["out"], shown["track"], columns)
+
+
+cli.add_command(interchange.export)
+cli.add_command(interchange.import_)
 
 
 # -- looking around ---------------------------------------------------------------------------------------------------

@@ -64,6 +64,10 @@ LAYERS = [
         "recorded",
         "streams",
         "own_loop",
+        "fitting",
+        "exports",
+        "foreign",
+        "interchange",
     ),
     *(
         "leaderboard",
