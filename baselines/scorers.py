@@ -33,28 +33,31 @@ def scorer(name: str, hard: Literal["high", "low"], paper: Paper, fn: str = "", 
     return Scorer(name, place, hard, paper=paper.where, bibtex=paper.bibtex, **{"definition": 1} | fields)
 
 
-def dynamics(name: str, hard: Literal["high", "low"], watch: str | tuple[str, ...], paper: Paper) -> Scorer:
+def dynamics(
+    name: str, hard: Literal["high", "low"], watch: str | tuple[str, ...], paper: Paper, stream: str
+) -> Scorer:
     """The record of a method that needs the history of training only, whose rows it adds up."""
-    return scorer(name, hard, paper, watch=watch, bytes_per_example=64)
+    stream = f"prunebench_baselines.streaming:{stream}"
+    return scorer(name, hard, paper, watch=watch, bytes_per_example=64, stream=stream)
 
 
 SCORERS = (
-    dynamics("forgetting", "high", "correct", FORGETTING),
-    dynamics("el2n", "high", "el2n", DATA_DIET),
+    dynamics("forgetting", "high", "correct", FORGETTING, "Forgetting"),
+    dynamics("el2n", "high", "el2n", DATA_DIET, "AtEpoch"),
     scorer("grand", "high", DATA_DIET),
-    dynamics("aum", "low", "logit_margin", AUM),
-    dynamics("accumulated_margin", "low", "probability_margin", CCS),
-    dynamics("entropy", "high", "entropy", PROXY),
-    dynamics("margin", "low", "top_margin", DEEPCORE),
-    dynamics("least_confidence", "high", ("true_probability", "probability_margin"), DEEPCORE),
-    dynamics("loss", "high", "loss", CCS),
-    dynamics("correctness", "low", "correct", MAPS),
-    dynamics("confidence", "low", "true_probability", MAPS),
-    dynamics("dyn_unc", "high", "true_probability", DYN_UNC),
-    dynamics("tdds", "high", "prunebench_baselines.tdds:divergence", TDDS),
-    dynamics("dual", "high", "true_probability", DUAL),
-    dynamics("first_learned", "high", "correct", FORGETTING),
-    dynamics("presentations_to_learn", "high", "correct", FORGETTING),
+    dynamics("aum", "low", "logit_margin", AUM, "Mean"),
+    dynamics("accumulated_margin", "low", "probability_margin", CCS, "Total"),
+    dynamics("entropy", "high", "entropy", PROXY, "AtEpoch"),
+    dynamics("margin", "low", "top_margin", DEEPCORE, "AtEpoch"),
+    dynamics("least_confidence", "high", ("true_probability", "probability_margin"), DEEPCORE, "LeastConfidence"),
+    dynamics("loss", "high", "loss", CCS, "AtEpoch"),
+    dynamics("correctness", "low", "correct", MAPS, "Total"),
+    dynamics("confidence", "low", "true_probability", MAPS, "Mean"),
+    dynamics("dyn_unc", "high", "true_probability", DYN_UNC, "DynUnc"),
+    dynamics("tdds", "high", "prunebench_baselines.tdds:divergence", TDDS, "Tdds"),
+    dynamics("dual", "high", "true_probability", DUAL, "Dual"),
+    dynamics("first_learned", "high", "correct", FORGETTING, "FirstLearned"),
+    dynamics("presentations_to_learn", "high", "correct", FORGETTING, "PresentationsToLearn"),
     scorer("moderate", "high", MODERATE, "moderate:class_distance", bytes_per_example=16384),
     scorer("kcenter", "low", KCENTER, "kcenter:kcenter_place", bytes_per_example=6144),
     scorer("herding", "high", HERDING, "herding:herding_place", bytes_per_example=8192),

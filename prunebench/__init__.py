@@ -19,6 +19,7 @@ _WHERE = {
     "files": ("load_scores", "load_selection", "save_scores", "save_selection"),
     "interop": ("score", "select"),
     "recorded": ("score_log",),
+    "own_loop": ("Recorder",),
     "calls": ("Call", "call_of"),
     "plans": ("Plan",),
     "running": ("run",),

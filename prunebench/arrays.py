@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import zipfile
@@ -109,6 +110,27 @@ def read_npy(path: Path) -> np.ndarray:
     """
     with path.open("rb") as stream:
         return _read(stream, path.stat().st_size, path)
+
+
+def read_pt(path: Path) -> Any:
+    """What a file of ``torch.save`` holds: tensors, NumPy arrays, numbers, text, lists and dictionaries of these.
+
+    Nothing in it is run: ``weights_only``, with NumPy's own way to rebuild an array as the only thing added.
+
+    Raises:
+        ValueError: it holds something else, or is no such file.
+    """
+    import torch
+
+    rebuild = np.empty(0).__reduce__()[0]  # under its names in NumPy 1 and 2
+    allowed: list[Any] = [(rebuild, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
+    kinds = (np.dtypes.Int64DType, np.dtypes.Int32DType, np.dtypes.Float64DType, np.dtypes.Float32DType)
+    allowed += [np.ndarray, np.dtype, codecs.encode, *kinds]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as damaged:  # its reader raises almost anything
+        raise ValueError(f"not plain arrays and dictionaries of them: {type(damaged).__name__}") from None
 
 
 def map_npy(path: Path) -> np.ndarray:

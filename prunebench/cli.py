@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from . import __version__
+from . import __version__, interchange
 from .commands import Commands
 from .configuration import config_option
 from .errors import PrunebenchError, UserError
@@ -199,6 +199,10 @@ def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: An
 
 
 cli.add_command(recipe)
+
+cli.add_command(interchange.export)
+cli.add_command(interchange.import_)
+
 
 # -- looking around ---------------------------------------------------------------------------------------------------
 

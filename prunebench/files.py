@@ -48,7 +48,15 @@ def load_scores(path: str | Path, hard: Hard | None = None) -> Scores:
     Raises:
         UserError: no such file, damaged, or a file without a card and no ``hard``.
     """
-    arrays, card = _load(Path(path), "scores", "values")
+    return scores_of(*_load(Path(path), "scores", "values"), path, hard)
+
+
+def scores_of(arrays: Mapping[str, Any], card: Mapping[str, Any], path: Any, hard: Hard | None = None) -> Scores:
+    """Arrays (``values``, perhaps ``keys``) and a card as `Scores`.
+
+    Raises:
+        UserError: they are none, or nobody says which end is hard.
+    """
     if hard is None and "hard" not in card:
         raise UserError(f"{path} has no card that says which end is hard: give hard='high' or 'low' (--hard)")
     values = np.asarray(arrays["values"])
@@ -70,18 +78,23 @@ def load_scores(path: str | Path, hard: Hard | None = None) -> Scores:
 
 def save_selection(selection: Selection, path: str | Path) -> Path:
     """Sorted int64 positions as ``.npy`` (or ``.npz`` with keys and weights), beside a ``.json`` card."""
-    path = Path(path)
-    numbers, extra = plain_numbers(selection.details)
-    names = ("scorer", "selector", "keep", "seed", "size", "fingerprint", "label_free", "id", "oracle")
-    card = {"kind": "selection", **{name: getattr(selection, name) for name in names}}
-    card |= {"cost": asdict(selection.cost), "details": numbers}
+    _, extra = plain_numbers(selection.details)
+    card = selection_card(selection)
     arrays: dict[str, Any] = {"indices": selection.indices}
     if selection.keys is not None:
         arrays["keys"] = np.array(selection.keys)
     if selection.weights is not None:
         arrays["weights"] = selection.weights
     arrays |= {f"details/{name}": array for name, array in extra.items()}
-    return _save(path, arrays, card)
+    return _save(Path(path), arrays, card)
+
+
+def selection_card(selection: Selection) -> dict[str, Any]:
+    """What stands on the card beside a selection in whatever form."""
+    names = ("scorer", "selector", "keep", "seed", "size", "fingerprint", "label_free", "id", "oracle")
+    card = {"kind": "selection", **{name: getattr(selection, name) for name in names}}
+    card |= {"cost": asdict(selection.cost), "details": plain_numbers(selection.details)[0]}
+    return card if selection.hard is None else card | {"hard": selection.hard}
 
 
 def load_selection(path: str | Path) -> Selection:
@@ -90,7 +103,15 @@ def load_selection(path: str | Path) -> Selection:
     Raises:
         UserError: no such file, damaged, or positions that are no selection.
     """
-    arrays, card = _load(Path(path), "selection", "indices")
+    return selection_of(*_load(Path(path), "selection", "indices"), path)
+
+
+def selection_of(arrays: Mapping[str, Any], card: Mapping[str, Any], path: Any) -> Selection:
+    """Arrays (``indices``, perhaps ``keys`` and ``weights``) and a card as `Selection`.
+
+    Raises:
+        UserError: they are none.
+    """
     indices = np.asarray(arrays["indices"])
     if indices.ndim != 1 or indices.dtype.kind not in "iu" or len(np.unique(indices)) != len(indices):
         raise UserError(f"{path} must hold distinct (k,) integers, got {indices.dtype} of shape {indices.shape}")
@@ -117,6 +138,7 @@ def load_selection(path: str | Path) -> Selection:
         label_free=card.get("label_free"),
         id=card.get("id"),
         oracle=bool(card.get("oracle", False)),
+        hard=card.get("hard"),
     )
 
 
@@ -168,13 +190,21 @@ def refuse_unwritable(path: Path) -> None:
 def _save(path: Path, arrays: Mapping[str, Any], card: dict[str, Any]) -> Path:
     main = next(iter(arrays))
     refuse_unwritable(path)
+    if path.suffix == ".npy":
+        return write_with_card(path, write_npy(arrays[main]), card)
+    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    return write_with_card(path, write_npz(arrays), card)
+
+
+def write_with_card(path: Path, content: bytes, card: dict[str, Any]) -> Path:
+    """A file, and beside it ``card`` with the SHA-256 of both.
+
+    Raises:
+        UserError: it cannot be written there.
+        StoreError: there is no room.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".npy":
-            content = write_npy(arrays[main])
-        else:
-            path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-            content = write_npz(arrays)
         replace(path, content)
         card["file_sha256"] = hashlib.sha256(content).hexdigest()
         card |= {"card": CARD}
@@ -210,15 +240,24 @@ def _load(path: Path, kind: str, main: str) -> tuple[dict[str, Any], dict[str, A
         raise UserError(f"{path} cannot be read: {damaged}") from None
     if main not in arrays:
         raise UserError(f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}: an array named {main!r} is expected")
-    card: dict[str, Any] = {}
-    if _card_of(path).is_file():
-        card = _read_card(_card_of(path))
-        told = card.get("file_sha256")
-        if card.get("kind") != kind:
-            raise UserError(f"{_card_of(path)} is the card of {card.get('kind', 'something else')}, not of {kind}")
-        if told and told != hashlib.sha256(path.read_bytes()).hexdigest():
-            raise UserError(f"{path} is not the file that its card {_card_of(path).name} was written for")
-    return arrays, card
+    return arrays, card_beside(path, kind)
+
+
+def card_beside(path: Path, kind: str) -> dict[str, Any]:
+    """The card of a file of ``kind``; empty where there is none.
+
+    Raises:
+        UserError: it is of another kind or another file, or was altered.
+    """
+    if not _card_of(path).is_file():
+        return {}
+    card = _read_card(_card_of(path))
+    told = card.get("file_sha256")
+    if card.get("kind") != kind:
+        raise UserError(f"{_card_of(path)} is the card of {card.get('kind', 'something else')}, not of {kind}")
+    if told and told != hashlib.sha256(path.read_bytes()).hexdigest():
+        raise UserError(f"{path} is not the file that its card {_card_of(path).name} was written for")
+    return card
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -262,6 +301,7 @@ def _from_store(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
     record = read_record(folder, path)
     found: Any = read_scores(record) if kind == "scores" else read_selection(record)
     card = {name: getattr(found, name) for name in found.__dataclass_fields__ if name != "details"}
+    card = {name: value for name, value in card.items() if name != "hard" or value is not None}
     card |= {"cost": asdict(found.cost), "details": record.result["details"]}
     plain = json.loads(canonical({k: v for k, v in card.items() if _is_plain(v)}))
     return dict(record.arrays), _checked_card(plain, path)

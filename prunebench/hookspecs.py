@@ -30,6 +30,7 @@ class Scorer:
     watch_at: Literal["presentation", "epoch_end"] = "presentation"  # where the record's own functions are watched
     definition: int | str | None = None  # changes when the numbers change; None: the distribution's version
     bytes_per_example: int | None = None  # most memory of the method itself, beside its inputs (of features: 512 wide)
+    stream: Fn | None = None  # of a scorer that names history only: the same numbers from one epoch at a time
     paper: str = ""
     bibtex: str = ""
 

@@ -160,6 +160,7 @@ def select(
         cost=account.cost(seconds),
         label_free=not account.reached and bool(scores.label_free),
         oracle=method.oracle,
+        hard=None if method.entry.record.ranks == "none" else scores.hard,
     )
 
 

@@ -46,7 +46,7 @@ class Recorder:
         self.n, self.epochs, self.epoch = n, epochs, 0
         self.folder = Path(folder)
         self._watched = {
-            at: [_Watched(name, fn) for name, (fn, when) in statistics.items() if when == at]
+            at: [WatchedRow(name, fn) for name, (fn, when) in statistics.items() if when == at]
             for at in ("presentation", "epoch_end")
         }
         self._seen = {at: torch.zeros(n, dtype=torch.uint8) for at, watched in self._watched.items() if watched}
@@ -134,7 +134,7 @@ class Recorder:
             length = len(npy_header((self.epochs, self.n), "<f4")) + self.epoch * self.n * 4
             self._rows = {name: _Rows.standing(path, length) for name, path in self.files.items()}
 
-    def _each(self) -> Iterator[_Watched]:
+    def _each(self) -> Iterator[WatchedRow]:
         return (watched for each in self._watched.values() for watched in each)
 
     def _record(self, at: At, positions: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -167,7 +167,7 @@ class Recorder:
             return np.memmap(file, np.float32, "w+", shape=shape)
 
 
-class _Watched:
+class WatchedRow:
     """One statistic and its row of the current epoch, kept on the device of the logits."""
 
     def __init__(self, name: str, fn: Statistic) -> None:

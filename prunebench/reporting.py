@@ -19,13 +19,14 @@ from .datasets.threads import cores
 from .errors import CellError, PrunebenchError, UserError, VerifyError
 from .execution.tasks import Outcome, describe
 from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
+from .fitting import fitted
 from .harness import Harness
 from .matching import places_of
 from .plans import Cell, Plan, cell_id, cells, open_harness
 from .running import Workers, note_failure, run
 from .selecting import keep_index_file
 from .trials import run_trial
-from .types import Dataset, Scores, Selection, TrialResult
+from .types import Scores, Selection, TrialResult
 
 
 def workers_for(plan: Plan, executor: str, jobs: int | None, timeout: float | None, ray_address: str) -> Workers:
@@ -263,30 +264,8 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
 
 def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
     """An index file as a selection of this data set: by the names it holds, else by its positions."""
-    n = len(harness.dataset.train)
-    if not len(given):
-        raise UserError(f"{file} keeps no example")
-    if given.keys is not None and given.fingerprint is None:
-        given = _renamed(given, harness.dataset)
-    if given.indices.max() >= n:
-        raise UserError(
-            f"{file} keeps position {given.indices.max()}, {harness.dataset.name} has positions 0 to {n - 1}"
-        )
-    if given.fingerprint not in (None, harness.dataset.fingerprint, harness.dataset.images_fingerprint):
-        raise UserError(
-            f"{file} is a selection of another data set, or its files have changed since (fingerprint "
-            f"{given.fingerprint[:12]}, {harness.dataset.name} has {harness.dataset.fingerprint[:12]}): select again"
-        )
+    given, n = fitted(given, harness.dataset, str(file)), len(harness.dataset.train)
     return replace(given, scorer=None, selector="subset", keep=len(given) / n, size=n, id=None, label_free=False)
-
-
-def _renamed(given: Selection, dataset: Dataset) -> Selection:
-    """A selection from a file of names, such as a CSV of scores, at the positions that the data set gives them."""
-    assert given.keys is not None
-    indices = places_of(given.keys, dataset.train.keys, dataset.name)
-    order = np.argsort(indices)
-    weights = None if given.weights is None else given.weights[order]
-    return replace(given, indices=indices[order], weights=weights, keys=tuple(given.keys[i] for i in order))
 
 
 def check(name: str) -> None:

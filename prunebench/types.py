@@ -7,8 +7,9 @@ S side of a square picture in pixels, k budget.
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -193,7 +194,7 @@ class Selection:
     selector: str  # canonical text
     keep: float  # keep ratio in (0, 1]
     seed: int
-    size: int  # N, of the data set selected from
+    size: int  # N, of the data set selected from; of a file without a card, the least that it can be
     weights: np.ndarray | None = None  # (k,) float64 beside the indices
     keys: tuple[str, ...] | None = None  # (k,) keys of the kept examples
     fingerprint: str | None = None
@@ -202,6 +203,7 @@ class Selection:
     label_free: bool | None = None
     id: str | None = None
     oracle: bool = False  # a bound that no contender may claim
+    hard: Hard | None = None  # which end of the scorer's number means hard, where that is told
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -209,14 +211,42 @@ class Selection:
     def subset(self, dataset: Any) -> torch.utils.data.Subset:
         """The kept part of a map-style data set of the same length and order.
 
+        What the data set tells of itself is compared: its length, a ``fingerprint`` (a `Dataset`'s ``train`` has one),
+        and the file names in ``samples`` (torchvision's folders) where the selection has keys.
+
         Raises:
-            ValueError: the data set has another length than the one selected from.
+            ValueError: the data set has another length than the one selected from, other examples or another order.
         """
         from torch.utils.data import Subset
 
-        if len(dataset) != self.size:
+        whole = self.keep == self.keep  # NaN: of a file without a card, whose N nobody knows
+        if len(dataset) < self.size or (whole and len(dataset) != self.size):
             raise ValueError(f"this selection is from {self.size} examples, the data set has {len(dataset)}")
+        here = [getattr(dataset, name, None) for name in ("fingerprint", "images_fingerprint")]
+        if self.fingerprint and here[0] and self.fingerprint not in here:
+            raise ValueError(
+                f"this selection is from other data (fingerprint {self.fingerprint[:12]}, here {str(here[0])[:12]})"
+            )
+        for position, name in _named_otherwise(self, getattr(dataset, "samples", None)):
+            raise ValueError(
+                f"this selection keeps {name!r} at position {position}, where the data set has "
+                f"{str(dataset.samples[position][0])!r}: it is of other data, or in another order"
+            )
         return Subset(dataset, self.indices.tolist())
+
+
+def _named_otherwise(selection: Selection, samples: Any) -> Iterator[tuple[int, str]]:
+    """Positions and keys whose file in ``samples`` [(path, class), ..] has another name."""
+    if not isinstance(samples, list) or selection.keys is None:
+        return
+    for position, key in zip(selection.indices.tolist(), selection.keys, strict=True):
+        path = samples[position][0] if isinstance(samples[position], tuple) else None
+        if (
+            isinstance(path, str)
+            and not key.startswith("train:")
+            and key.split("/")[-1] != re.split(r"[/\\]", path)[-1]
+        ):
+            yield position, key
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,12 @@ LAYERS = [
         "interop",
         "recorded",
         "bundles",
+        "streams",
+        "own_loop",
+        "fitting",
+        "exports",
+        "foreign",
+        "interchange",
     ),
     *(
         "cards",

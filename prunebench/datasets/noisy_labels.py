@@ -10,7 +10,6 @@ Which examples and which labels are drawn depends on their keys alone, so a part
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import as_numpy, read_npy
+from ..arrays import as_numpy, read_npy, read_pt
 from ..budgets import class_budgets
 from ..errors import UserError
 from ..matching import places_of
@@ -125,16 +124,10 @@ def _table(path: Path) -> dict[str, list[str]]:
 
 def _tensors(path: Path) -> Mapping[str, Any]:
     """The arrays of a ``.pt`` file; nothing in it is run."""
-    import torch
-
-    rebuild = np.empty(0).__reduce__()[0]  # under its names in NumPy 1 and 2
-    allowed: list[Any] = [(rebuild, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
-    allowed += [np.ndarray, np.dtype, np.dtypes.Int64DType, np.dtypes.Int32DType, codecs.encode]
     try:
-        with torch.serialization.safe_globals(allowed):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as damaged:
-        raise UserError(f"{path} cannot be read as arrays of labels ({type(damaged).__name__})") from None
+        found = read_pt(path)
+    except ValueError as damaged:
+        raise UserError(f"{path} cannot be read as arrays of labels ({damaged})") from None
     return found if isinstance(found, dict) else {"labels": found}
 
 

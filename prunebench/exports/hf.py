@@ -1,0 +1,15 @@
+"""``.json`` for Hugging Face: ``dataset.select(json.load(open(file))["indices"])`` is the subset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..files import write_with_card
+from . import Export
+
+
+def write(export: Export) -> Path:
+    found = {name: export.card[name] for name in ("fingerprint", "size", "keep", "scorer", "selector")}
+    content = json.dumps({"indices": export.positions.tolist()} | found) + "\n"
+    return write_with_card(export.out, content.encode(), export.card)
