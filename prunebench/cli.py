@@ -220,14 +220,14 @@ def ls(what: str | None, bibtex: bool, markdown: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("name", required=False)
+@click.argument("words", nargs=-1, metavar="[show] [NAME]")
 @click.option("--problems", is_flag=True, help="Only those that could not be loaded.")
 @as_json
-def plugins(name: str | None, problems: bool, as_json: bool) -> None:
-    """Which plugins run here, from which package, and which could not be loaded."""
-    from . import listing
+def plugins(words: tuple[str, ...], problems: bool, as_json: bool) -> None:
+    """Which plugins run here, from which package, and which could not be loaded; `show NAME` tells all of one."""
+    from . import plugin_listing
 
-    listing.show_plugins(name, problems, as_json)
+    plugin_listing.show_plugins(words, problems, as_json)
 
 
 @cli.group(invoke_without_command=True)
@@ -267,11 +267,23 @@ cli.add_command(verify)
 
 @cli.command()
 @click.argument("name")
-def check(name: str) -> None:
+@click.option("-x", "stop_at_first", is_flag=True, help="Stop at the first check that fails.")
+def check(name: str, stop_at_first: bool) -> None:
     """Run the conformance checks on a scorer or selector (`check aum`, `check selector:moderate`)."""
     from . import reporting
 
-    reporting.check(name)
+    reporting.check(name, stop_at_first)
+
+
+@cli.command("new-plugin")
+@click.argument("name")
+@click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
+@click.option("--selector", is_flag=True, help="A selector instead of a scorer.")
+def new_plugin(name: str, folder: Path | None, selector: bool) -> None:
+    """Write a whole plugin package that installs, passes its checks and runs [default DIR: prunebench-NAME]."""
+    from . import new_plugin as package
+
+    package.new_plugin(name, folder, selector)
 
 
 @cli.command()

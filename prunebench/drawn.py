@@ -9,7 +9,7 @@ import os
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,25 @@ def world(
         logits=logits,
         classes=tuple(f"class {c}" for c in range(classes)),
     )
+
+
+def with_wrong_labels(seed: int, examples: int = 400, share: float = 0.1) -> tuple[World, np.ndarray]:
+    """A world in which some labels are wrong, and (N,) bool, which.
+
+    As networks do: right labels are learned first, wrong ones late and never as well; until then, what is predicted of
+    a wrongly labelled example is its true class. Features lie by the true class.
+    """
+    right = world(seed, examples)
+    rng = np.random.default_rng(seed + 1)
+    wrong = rng.random(examples) < share
+    epochs, classes = right.logits.shape[1], len(right.classes)
+    labels = np.where(wrong, (right.labels + rng.integers(1, classes, examples)) % classes, right.labels)
+    time = np.minimum(1, np.arange(epochs, dtype=np.float32) / 9)  # all is over after ten epochs
+    every = np.arange(examples)
+    logits = 0.7 * rng.standard_normal(right.logits.shape, dtype=np.float32)
+    logits[every, :, right.labels] += 6 * np.minimum(1, 4 * time) - 4 * wrong[:, None] * time
+    logits[wrong, :, labels[wrong]] += 5 * np.maximum(0, 2 * time - 1)
+    return replace(right, labels=labels, logits=logits), wrong
 
 
 def hardness_of(kind: str, examples: int, rng: np.random.Generator) -> np.ndarray:

@@ -217,40 +217,6 @@ def _dataset(entry: Entry) -> str:
     return "\n".join([*lines, "", *(f"  {line}".rstrip() for line in doc.splitlines()), ""])
 
 
-def show_plugins(name: str | None, problems: bool, as_json: bool) -> None:
-    """The plugins of this installation, what each offers, or why it could not be loaded."""
-    registry = installed()
-    rows = []
-    for plugin in registry.plugins:
-        if name is not None and name not in (plugin.name, plugin.distribution):
-            continue
-        if problems and not plugin.problem:
-            continue
-        entries = [e for kind in registry.entries.values() for e in kind.values() if e.plugin == plugin]
-        offers: dict[str, list[str]] = {}
-        for entry in entries:
-            offers.setdefault(f"{entry.kind}s", []).append(entry.record.name)
-        state = "left out" if plugin.skipped else "problem" if plugin.problem else "on"
-        row: dict[str, Any] = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
-        rows.append({**row, "module": plugin.module, "state": state, "problem": plugin.problem, "offers": offers})
-    if name is not None and not rows:
-        known = {p.name for p in registry.plugins} | {p.distribution for p in registry.plugins}
-        raise UserError(f"there is no plugin {name!r}{near(name, known)}")
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        click.echo(
-            printable(f"{row['name']}  ({row['distribution']} {row['version']}, {row['module']}): {row['state']}")
-        )
-        if row["problem"]:
-            click.echo(printable(f"  {row['problem']}"))
-        for kind, names in row["offers"].items():
-            click.echo(printable(f"  {kind}: {', '.join(names)}"))
-    if problems and not rows:
-        click.echo("every plugin could be loaded")
-
-
 def doctor(as_json: bool) -> None:
     """Versions, machine and what is missing for what."""
     packages: dict[str, str | None] = {}

@@ -97,6 +97,8 @@ class Reference:
         h = self.harness
         if self.run_epochs == 0:
             return self._initialise()
+        if self.outputs < 2:
+            raise UserError(f"{h.dataset.name} has one class only: a reference training needs at least two")
         n = len(h.train) if self.indices is None else len(self.indices)
         watches = {name: (w.fn, w.at) for name, w in self.watched.items()}
         definitions = {name: w.definition for name, w in self.watched.items()}

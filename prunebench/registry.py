@@ -7,7 +7,9 @@ Keys are ``distribution/name``; a bare name works while it is unique.
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +24,7 @@ from .hookspecs import Command, DatasetEntry, Scorer, Selector
 from .methods import Entry, Method, Plugin, check_inputs
 from .portable import with_tilde
 
+log = logging.getLogger("prunebench")
 CORE = "prunebench"  # the distribution whose plugins are always on
 _KINDS: dict[str, type] = {"scorer": Scorer, "selector": Selector, "dataset": DatasetEntry, "command": Command}
 
@@ -54,6 +57,7 @@ class Registry:
             raise problem
         told = f"exits when imported ({problem.code})" if isinstance(problem, SystemExit) else _one_line(problem)
         self.plugins.append(Plugin(plugin.name, plugin.distribution, plugin.version, plugin.module, told))
+        log.info("plugin %s of %s %s: %s", plugin.name, plugin.distribution, plugin.version, told)
 
     def _refuse_clashes(self, found: Sequence[Entry]) -> None:
         seen = {(e.kind, key) for kind in _KINDS for key, e in self.entries[kind].items()}
@@ -207,6 +211,7 @@ def collect(
         if _left_out(plugin, without):
             registry.plugins.append(Plugin(point.name, name, version, point.value, skipped=True))
             continue
+        started = time.perf_counter()
         try:
             if too_new := _too_new(point.dist):
                 raise ValueError(too_new)
@@ -215,6 +220,8 @@ def collect(
             registry.problem(plugin, problem)
             continue
         registry.add(plugin, module)
+        trace = "plugin %s of %s %s loaded in %.3f s"
+        log.info(trace, plugin.name, plugin.distribution, plugin.version, time.perf_counter() - started)
     for plugin, module in modules:
         registry.add(plugin, module)
     return registry

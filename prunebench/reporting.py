@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from . import interop, recorded
 from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
 from .datasets.threads import cores
-from .errors import CellError, PrunebenchError, UserError, VerifyError
+from .display import tell
+from .errors import CellError, PrunebenchError, UserError, VerifyError, kind_and_text
 from .execution.tasks import Outcome, describe
 from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from .fitting import fitted
@@ -27,6 +30,8 @@ from .running import Workers, note_failure, run
 from .selecting import keep_index_file
 from .trials import run_trial
 from .types import Scores, Selection, TrialResult
+
+SLOW_SECONDS = 2.0  # after which a check is told to be under way
 
 
 def workers_for(plan: Plan, executor: str, jobs: int | None, timeout: float | None, ray_address: str) -> Workers:
@@ -268,23 +273,43 @@ def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
     return replace(given, scorer=None, selector="subset", keep=len(given) / n, size=n, id=None, label_free=False)
 
 
-def check(name: str) -> None:
-    """Run the conformance checks, one line each."""
-    from .listing import entries_named
-    from .testing import checks
+def check(name: str, stop_at_first: bool = False) -> None:
+    """Run the conformance checks, one line each, and say which do not apply.
+
+    Raises:
+        VerifyError: some fail.
+    """
+    from .listing import entries_named, printable
+    from .testing import checks, skipped
 
     failed = 0
     for entry in entries_named(name, kinds=("scorer", "selector")):
-        click.echo(f"{entry.kind} {entry.key}")
+        click.echo(f"{entry.kind} {entry.key} ({entry.plugin.version})")
         for title, run_check in checks(entry):
-            try:
-                run_check()
-                click.echo(f"  ok      {title}")
-            except AssertionError as wrong:
-                failed += 1
-                click.echo(f"  FAILED  {title}: {wrong}")
-            except Exception as wrong:
-                failed += 1
-                click.echo(f"  FAILED  {title}: {type(wrong).__name__}: {wrong}")
+            told, seconds = _tried(title, run_check)
+            failed += bool(told)
+            line = f"  FAILED  {title}: {told}" if told else f"  ok      {title}"
+            click.echo(printable(line + (f" ({seconds:.0f} s)" if seconds >= 1 else "")))
+            if told and stop_at_first:
+                raise VerifyError(f"a check failed for {name}, and those after it were not run")
+        for title, reason in skipped(entry):
+            click.echo(printable(f"  skipped {title}: {reason}"))
     if failed:
         raise VerifyError(f"{failed} checks failed for {name}")
+
+
+def _tried(title: str, run_check: Callable[[], None]) -> tuple[str, float]:
+    """(what a check says, or nothing; seconds). A line on standard error tells what takes long while it does."""
+    slow = threading.Timer(SLOW_SECONDS, tell, (f"  ...     {title}", sys.stderr))
+    slow.daemon = True
+    started, told = time.perf_counter(), ""
+    slow.start()
+    try:
+        run_check()
+    except AssertionError as wrong:
+        told = str(wrong) or "an assertion of the method's own failed"
+    except Exception as wrong:
+        told = kind_and_text(wrong)
+    finally:
+        slow.cancel()
+    return told, time.perf_counter() - started

@@ -12,10 +12,9 @@ where a method trains nothing of its own, in worlds that are drawn (`prunebench.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,37 +25,54 @@ from .account import Account
 from .budgets import budget_for
 from .calling import call, checked_indices, checked_values
 from .datasets.loading import load
-from .drawn import KINDS, World, drawable, hardness_of, kept_in, own_memory, threads, values_in, world
-from .errors import UserError
+from .drawn import KINDS, drawable, hardness_of
+from .drawn_checks import MANY_EPOCHS, drawn_checks, outcome
+from .edges import EDGES, EXAMPLES, edge_harness, edge_world
+from .errors import MethodError, UserError
 from .evidence import Evidence
 from .harness import Harness, temporary_store
 from .hookspecs import Scorer, Selector
-from .methods import Entry, Method, Plugin, check_inputs
+from .methods import Entry, Method, check_inputs
+from .record_checks import Check, offered, record_checks
 from .scoring import ask
 from .types import Chosen, Scored, Split
 
-Check = tuple[str, Callable[[], None]]
+Part = tuple[str, Callable[[], None] | str]  # title, and the check or why it does not apply
 KEEPS = (0.004, 0.1, 0.37, 0.5, 1.0)
 DATA = "planted(train=120,test=24,mislabelled=0.1,duplicates=0.1,rare=0.1)"
-EPOCHS, MANY_EPOCHS = 10, 30  # of the reference training; many for a method whose own option `epochs` asks for more
+EPOCHS = 10  # of the reference training; `MANY_EPOCHS` for a method whose own option `epochs` asks for more
 RUNS = 2  # independent trainings at most, whatever the method's option `runs` says by default
 SIGNED = ("negative", "huge")  # hardness of these kinds may be refused, in a sentence: some methods weigh by the score
-ROUNDING = 1e-6  # relative
-SLACK = 2**16  # bytes for what does not grow with the examples
 
 
 def checks(record: Scorer | Selector | Entry) -> Iterator[Check]:
-    """(title, check) for all that the contract asks of a record; a check raises AssertionError and says what to do."""
-    entry = entry_of(record)
-    yield "the function is named lazily or can be inspected", lambda: _signature(entry)
-    yield "options can be written to JSON", lambda: _options(entry)
-    yield "the docstring says what it computes", lambda: _documented(entry)
+    """(title, check) for all that the contract asks of a record, cheap ones first.
+
+    A check raises AssertionError, and says what to do. What does not apply is left out: `skipped` tells.
+    """
+    for title, check in _everything(entry_of(record)):
+        if not isinstance(check, str):
+            yield title, check
+
+
+def skipped(record: Scorer | Selector | Entry) -> Iterator[tuple[str, str]]:
+    """(title, reason) of the checks that do not apply to a record."""
+    for title, check in _everything(entry_of(record)):
+        if isinstance(check, str):
+            yield title, check
+
+
+def _everything(entry: Entry) -> Iterator[Part]:
+    """(title, check), or (title, why it does not apply)."""
+    yield from record_checks(entry)
     subject = Subject(entry)
+    yield from drawn_checks(subject.method)
     yield from _scorer_checks(subject) if entry.kind == "scorer" else _selector_checks(subject)
+    yield from _edge_checks(subject)
 
 
 def entry_of(record: Any) -> Entry:
-    """A record of its own as an entry of the registry, and an entry as it is.
+    """A record as an entry of the registry, of the installed plugin that offers it if there is one; an entry as it is.
 
     Raises:
         ValueError: the method names what it is not given.
@@ -69,23 +85,7 @@ def entry_of(record: Any) -> Entry:
     signature = spec.signature_of(record.fn)
     if signature is not None:
         check_inputs(kind, record.name, signature)
-    return Entry(kind, record, Plugin("under-test", "under-test", "0", "under_test"), signature)
-
-
-def _signature(entry: Entry) -> None:
-    entry.call_signature()
-    assert callable(entry.function()), f"{entry.record.fn} is not callable: name a function"
-
-
-def _options(entry: Entry) -> None:
-    try:
-        json.dumps(dict(entry.call_signature().options))
-    except TypeError as wrong:
-        raise AssertionError(f"an option's default cannot be written to JSON ({wrong}): use a literal") from None
-
-
-def _documented(entry: Entry) -> None:
-    assert entry.call_signature().doc.strip(), "write a docstring: the equation, shapes, and the source"
+    return Entry(kind, record, offered(kind, record), signature)
 
 
 class Subject:
@@ -101,8 +101,10 @@ class Subject:
         inner = plugins.installed().method("selector", "hardest") if "inner" in entry.call_signature().inputs else None
         self.method = Method(entry, options, inner)
 
-    def scores(self, seed: int = 0, garbled: bool = False) -> tuple[np.ndarray, Account]:
-        harness = planted_harness(self.epochs, garbled)
+    def scores(
+        self, seed: int = 0, garbled: bool = False, harness: Harness | None = None
+    ) -> tuple[np.ndarray, Account]:
+        harness = harness or planted_harness(self.epochs, garbled)
         account = Account(self.method.label)
         found, _ = call(self.method, Evidence(self.method, account, seed, 0, harness, ask=ask))
         return checked_values(
@@ -110,9 +112,14 @@ class Subject:
         ), account
 
     def chosen(
-        self, hardness: np.ndarray, keep: float, seed: int = 0, garbled: bool = False
+        self,
+        hardness: np.ndarray,
+        keep: float,
+        seed: int = 0,
+        garbled: bool = False,
+        harness: Harness | None = None,
     ) -> tuple[np.ndarray, Account]:
-        harness = planted_harness(self.epochs, garbled)
+        harness = harness or planted_harness(self.epochs, garbled)
         budget = budget_for(keep, len(harness.train))
         values = {"hardness": hardness, "budget": budget, "details": {}}
         account = Account(self.method.label)
@@ -151,7 +158,7 @@ def planted_hardness(kind: str) -> np.ndarray:
     return hardness_of(kind, len(planted_harness().train), np.random.default_rng(KINDS.index(kind)))
 
 
-def _scorer_checks(subject: Subject) -> Iterator[Check]:
+def _scorer_checks(subject: Subject) -> Iterator[Part]:
     def one_finite_number_each() -> None:
         assert len(subject.first[0]) == len(planted_harness().train)
 
@@ -164,7 +171,7 @@ def _scorer_checks(subject: Subject) -> Iterator[Check]:
     yield from _common_checks(subject)
 
 
-def _selector_checks(subject: Subject) -> Iterator[Check]:
+def _selector_checks(subject: Subject) -> Iterator[Part]:
     oracle = subject.method.oracle  # may train at every step of a search, and is never ranked
     for kind in KINDS[:1] if oracle else KINDS:
 
@@ -186,7 +193,7 @@ def _selector_checks(subject: Subject) -> Iterator[Check]:
     yield from _common_checks(subject)
 
 
-def _common_checks(subject: Subject) -> Iterator[Check]:
+def _common_checks(subject: Subject) -> Iterator[Part]:
     method = subject.method
 
     def another_seed_another_outcome() -> None:
@@ -202,73 +209,33 @@ def _common_checks(subject: Subject) -> Iterator[Check]:
             again, _ = subject.outcome(garbled=True)
             assert np.array_equal(found, again), "other labels, another outcome: labels are reached unseen"
 
-    if "generator" in method.inputs:
-        yield "another outcome under another seed", another_seed_another_outcome
+    another = "another outcome under another seed"
+    yield another, another_seed_another_outcome if "generator" in method.inputs else "it draws nothing"
     yield "label-free means label-free", label_free_means_label_free
-    if drawable(method):
-        yield from _drawn_checks(method)
 
 
-# in worlds that are drawn
+# data at the edge
 
 
-def _drawn_checks(method: Method) -> Iterator[Check]:
-    def no_place_counts() -> None:
-        for seed, examples in enumerate((12, 60, 60)):
-            order = np.random.default_rng(seed).permutation(examples)
-            same_in_any_order(method, world(seed, examples), order, budget=1 + examples // 3)
-
-    def threads_do_not_count() -> None:
-        large = world(0, 3000, width=24)
-        with threads(1):
-            alone = outcome(large, method, budget=300)
-        with threads(2):
-            together = outcome(large, method, budget=300)
-        assert _same(method, alone, together), "one thread and two give different results: reduce in a fixed order"
-
-    if "generator" not in method.needs:  # a draw is by position
-        yield "an example's result goes with it, wherever it stands", no_place_counts
-    yield "the same on one thread and on two", threads_do_not_count
-    if method.entry.record.bytes_per_example is not None and method.inner is None:
-        yield "memory within bytes_per_example", lambda: memory_as_declared(method)
+def _edge_checks(subject: Subject) -> Iterator[Check]:
+    for kind in EDGES:
+        yield f"something finite, or a refusal in a sentence: {kind}", partial(_holds_at_edge, subject, kind)
 
 
-def outcome(world: World, method: Method, budget: int, seed: int = 0) -> np.ndarray:
-    """A scorer's numbers in a world, or the positions in ascending order of what a selector keeps."""
-    return values_in(world, method, seed) if method.entry.kind == "scorer" else kept_in(world, method, budget, seed)
-
-
-def same_in_any_order(method: Method, world: World, order: np.ndarray, budget: int, rounding: float = ROUNDING) -> None:
-    """The examples of a world in another order have the same numbers, or the same ones are kept.
-
-    Raises:
-        AssertionError: they do not.
-    """
-    here, there = outcome(world, method, budget), outcome(world.moved(order), method, budget)
-    expected = here[order] if method.entry.kind == "scorer" else here
-    found = there if method.entry.kind == "scorer" else np.sort(order[there])
-    told = "the result depends on where an example stands: break ties by `seeds`, add up in an order of their own"
-    assert _same(method, expected, found, rounding), told
-
-
-def _same(method: Method, a: np.ndarray, b: np.ndarray, rounding: float = ROUNDING) -> bool:
-    if method.entry.kind == "selector" or rounding == 0:
-        return np.array_equal(a, b)
-    return np.allclose(a, b, rtol=rounding, atol=rounding * float(np.abs(a).max(initial=0)))
-
-
-def memory_as_declared(method: Method) -> None:
-    """The method stays within its record's ``bytes_per_example``.
-
-    Raises:
-        AssertionError: it needs more.
-    """
-    wide = any(name in method.inputs for name in ("features", "embeddings", "neighbours"))
-    examples = 1000 if wide else 50_000
-    epochs = MANY_EPOCHS if "history" in method.inputs else 1
-    large = world(0, examples, classes=2, epochs=epochs, width=512 if wide else 1)
-    with threads(1):
-        found = own_memory(large, method, budget=examples // 10)
-    declared = method.entry.record.bytes_per_example
-    told = f"it needs {found / examples:.0f} bytes per example, its record says {declared}"
-    assert found <= declared * examples + SLACK, told
+def _holds_at_edge(subject: Subject, kind: str) -> None:
+    method = subject.method
+    rank = np.random.default_rng(0).permutation(EXAMPLES).astype(float)
+    budgets = (0,) if method.entry.kind == "scorer" else (1, EXAMPLES // 2, EXAMPLES)
+    for budget in budgets:
+        try:
+            if drawable(method):
+                outcome(edge_world(kind, method), method, budget)
+            elif method.entry.kind == "scorer":
+                subject.scores(harness=edge_harness(kind, subject.epochs))
+            else:
+                subject.chosen(rank, budget / EXAMPLES, harness=edge_harness(kind, subject.epochs))
+        except UserError:
+            continue
+        except MethodError as wrong:
+            way_out = "compute something finite there, or raise prunebench.UserError with what is wrong"
+            raise AssertionError(f"{wrong}: {way_out}") from wrong

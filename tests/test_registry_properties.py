@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from prunebench import UserError
 from prunebench.datasets.loading import load
 from prunebench.drawn import KINDS, drawable, kept_in, world
+from prunebench.drawn_checks import outcome, same_in_any_order
 from prunebench.harness import Harness, temporary_store
 from prunebench.registry import collect
 from prunebench.scoring import score
 from prunebench.selecting import select
-from prunebench.testing import SIGNED, Subject, checks, outcome, same_in_any_order
+from prunebench.testing import SIGNED, Subject, checks
 
 REGISTRY = collect()
 ENTRIES = sorted(  # those first that watch a statistic of their own, so that one training records them all

@@ -1,0 +1,176 @@
+"""Plugins as real packages: those that `new-plugin` writes and those of `examples`, installed, listed, checked and run;
+and those that do everything wrong, installed beside them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from packages import build, commands, install, wheel
+
+from prunebench import UserError
+from prunebench.new_plugin import named, new_plugin
+from prunebench.registry import installed
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = {"churn": "scorer", "knn_distance": "scorer", "gumbel": "selector"}
+OFFERS = """
+from prunebench import Scorer, hookimpl
+
+def method(labels):
+    "y"
+    return labels
+
+@hookimpl
+def {hook}():
+    return [Scorer(name, method, hard="high") for name in {names}]
+"""
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory):
+    """Two new plugins and the three examples, built into wheels and installed, in a folder of their own."""
+    work = tmp_path_factory.mktemp("good")
+    new_plugin("late-loss", work / "scorer")
+    new_plugin("even-steps", work / "selector", selector=True)
+    for name in EXAMPLES:
+        shutil.copytree(ROOT / "examples" / name, work / name)
+    install(build([work / name for name in ("scorer", "selector", *EXAMPLES)], work / "wheels"), work / "target")
+    return work / "target"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Every way in which a package can be wrong, each a wheel that is installed."""
+    work = tmp_path_factory.mktemp("bad")
+    offers = {name: OFFERS.format(hook="prunebench_scorers", names=[name]) for name in ("fine", "aum", "new")}
+    wheels = [
+        wheel(work, "prunebench-fine", offers["fine"]),
+        wheel(work, "prunebench-broken", "import there_is_no_such_module\n"),
+        wheel(work, "prunebench-exiting", "import sys\nsys.exit(3)\n"),
+        wheel(work, "prunebench-misspelt", OFFERS.format(hook="prunebench_scorer", names=["x"])),
+        wheel(work, "prunebench-too-new", offers["new"], requires="prunebench>=99"),
+        wheel(work, "prunebench-clashing", offers["aum"], version="2.5"),
+        wheel(work, "prunebench-twice", OFFERS.format(hook="prunebench_scorers", names=["y", "y"])),
+    ]
+    install(wheels, work / "target")
+    return work / "target"
+
+
+def test_new_plugins_and_examples_install_list_pass_their_checks_and_run(target, tmp_path):
+    run = ["run", "--scorer", "late_loss", "--scorer", "churn", "--scorer", "knn_distance", "--selector", "even_steps"]
+    run += ["--selector", "gumbel(sharpness=2)", "--dataset", "planted(train=60,test=20)", "--keep", "0.5", "--seeds"]
+    run += ["1", "--steps", "2", "--reference-epochs", "2", "--threads", "1", "--jobs", "1", "--device", "cpu"]
+    checked = [["check", name] for name in ("late_loss", "even_steps", *EXAMPLES)]
+    shown, listed, *found, ran = commands(target, tmp_path, ["plugins", "--problems"], ["ls", "--json"], *checked, run)
+    assert shown[:2] == (0, "every plugin could be loaded\n")
+    names = {row["name"] for kind in ("scorers", "selectors") for row in json.loads(listed[1])[kind]}
+    assert {"late_loss", "even_steps", *EXAMPLES} <= names
+    for code, out, err in found:
+        assert code == 0 and "FAILED" not in out and out.count("  ok  ") >= 12, out + err
+    assert "skipped wrong labels are hard" in found[3][1], "knn_distance sees no label"
+    assert ran[0] == 0 and "late_loss" in ran[1] and "gumbel" in ran[1] and "balanced" in ran[1], ran
+
+
+def test_what_is_wrong_with_a_package_is_told_and_stops_nobody(hostile, tmp_path):
+    calls = [["plugins", "--json"], ["ls", "scorers"], ["ls", "fine"], ["ls", "new"], ["check", "new"]]
+    calls += [["--no-plugin", "prunebench-clashing", "ls", "scorer:aum"], ["plugins", "show", "prunebench-broken"]]
+    calls += [["plugins", "show", "prunebench-fine", "--json"], ["run", "--scorer", "aum", "--selector", "hardest"]]
+    plugins, scorers, fine, new, checked, alone, broken, page, run = commands(hostile, tmp_path, *calls)
+    problems = {row["distribution"]: row["problem"] for row in json.loads(plugins[1]) if row["problem"]}
+    assert problems == {
+        "prunebench-broken": "ModuleNotFoundError: No module named 'there_is_no_such_module'",
+        "prunebench-exiting": "exits when imported (3)",
+        "prunebench-misspelt": "ValueError: has a hook 'prunebench_scorer' that prunebench does not know, did you mean "
+        "'prunebench_scorers' or 'prunebench_selectors'?",
+        "prunebench-too-new": "ValueError: needs prunebench>=99, this is prunebench 0.1.0",
+        "prunebench-twice": "ValueError: offers the scorer prunebench-twice/y a second time",
+    }
+    assert "5 plugins could not be loaded" in scorers[1] and fine[0] == 0
+    assert new[0] == 2 and "prunebench_too_new of prunebench-too-new could not be loaded" in new[2]
+    assert checked[0] == 2 and "needs prunebench>=99" in checked[2]
+    assert alone[0] == 0 and "prunebench-clashing" not in alone[1]
+    assert "way out" in broken[1] and "--no-plugin prunebench_broken" in broken[1]
+    (row,) = json.loads(page[1])
+    assert row["hooks"] == ["prunebench_scorers"] and row["requires"] == ["prunebench"]
+    assert row["from"].endswith("prunebench_fine.py") and row["entry_point"] == "prunebench_fine = prunebench_fine"
+    assert run[0] == 2 and "prunebench-clashing/aum and prunebench/aum" in run[2]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_strict_process_raises_and_an_allow_list_keeps_strangers_out(hostile, tmp_path):
+    (told,) = commands(hostile, tmp_path, ["ls", "scorers"], PRUNEBENCH_STRICT_PLUGINS="1")
+    assert told[0] == 1 and "there_is_no_such_module" in told[2]
+    told, plugins = commands(
+        hostile, tmp_path, ["-v", "ls", "fine"], ["plugins", "--json"], PRUNEBENCH_PLUGINS="prunebench-fine"
+    )
+    assert told[0] == 0 and "plugin prunebench_fine of prunebench-fine 1.0 loaded in" in told[2]
+    on = {row["distribution"] for row in json.loads(plugins[1]) if row["state"] == "on"}
+    assert on == {"prunebench", "prunebench-fine"}
+
+
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("aum", "there is a scorer 'aum' already, of prunebench"),
+        ("prunebench-AUM", "there is a scorer 'aum' already"),
+        ("lambda", "is a keyword of Python"),
+        ("3-sigma", "begins with a digit"),
+        ("a b", "no name of a package"),
+        ("-x", "no name of a package"),
+        ("größe", "no name of a package"),
+        ("prunebench", "names no method"),
+        ("history", "means something else inside a method"),
+        ("x" * 60, "60 characters"),
+        ("drd", "there is a scorer 'drd'"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_in_a_sentence(name, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=told):
+        new_plugin(name, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_distribution_that_is_installed_is_not_written_again():
+    with pytest.raises(UserError, match=r"prunebench-drd .* is installed already"):
+        named("drd", "selector", installed())
+
+
+@pytest.mark.parametrize("text", ["late-loss", "Late_Loss", "prunebench-late.loss", "prunebench_late-loss"])
+def test_one_name_has_one_spelling(text):
+    found = named(text, "scorer", installed())
+    assert (found.name, found.distribution, found.module) == (
+        "late_loss",
+        "prunebench-late-loss",
+        "prunebench_late_loss",
+    )
+
+
+def test_nothing_is_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("full").mkdir()
+    Path("full", "mine").write_text("mine")
+    Path("file").write_text("mine")
+    Path("link").symlink_to("full")
+    for place, told in (("full", "is not empty"), ("file", "a file or a link"), ("link", "a file or a link")):
+        with pytest.raises(UserError, match=told):
+            new_plugin("late-loss", Path(place))
+    assert [p.name for p in Path("full").iterdir()] == ["mine"] and Path("file").read_text() == "mine"
+    Path("empty").mkdir()
+    new_plugin("late-loss", Path("empty"))
+    new_plugin("late-loss", None)
+    assert sorted(os.listdir("empty")) == sorted(os.listdir("prunebench-late-loss")) and len(os.listdir("empty")) == 6
+    assert sorted(os.listdir()) == ["empty", "file", "full", "link", "prunebench-late-loss"]
+
+
+def test_a_place_that_takes_no_files_is_told(tmp_path):
+    with pytest.raises(UserError, match="give a folder that can be written"):
+        new_plugin("late-loss", Path("/dev/null/late"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_is_short(name):
+    files = [p for p in (ROOT / "examples" / name).rglob("*") if p.suffix in (".py", ".toml")]
+    assert len(files) == 3 and sum(len(p.read_text().splitlines()) for p in files) < 100
