@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is imported, as prunebench's own command does
 
@@ -80,7 +80,7 @@ def checkout(path: str) -> Path:
 
 
 def prepare(root: Path, arguments: Sequence[str], store: str | None = None) -> ModuleType:
-    """Import the checkout's `deepcore.methods` and extend it, and look at what its main.py will be asked for.
+    """Import the checkout's `deepcore.methods`, extend it, and look at what its main.py will be asked for.
 
     Raises:
         UserError: another deepcore was imported before, a package that it needs is missing, or the arguments name an
@@ -89,8 +89,10 @@ def prepare(root: Path, arguments: Sequence[str], store: str | None = None) -> M
     from .methods import checked_fraction, extend, offer
 
     sys.path.insert(0, str(root))
-    methods = _imported(root)
+    methods = _imported(root, "deepcore.methods")
     extend(methods, store)
+    if (root / "utils.py").is_file():
+        _give_batches_their_weights(getattr(_imported(root, "utils"), "WeightedSubset", None))
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--selection")
     parser.add_argument("--fraction")
@@ -105,16 +107,28 @@ def prepare(root: Path, arguments: Sequence[str], store: str | None = None) -> M
     return methods
 
 
-def _imported(root: Path) -> ModuleType:
+def _imported(root: Path, name: str) -> ModuleType:
     try:
-        methods = importlib.import_module("deepcore.methods")
+        module = importlib.import_module(name)
     except ImportError as missing:
         needed = f": it needs {missing.name}" if isinstance(missing, ModuleNotFoundError) else f" ({missing})"
-        raise UserError(f"deepcore.methods of {root} cannot be imported{needed}; install what is missing") from missing
-    place = getattr(methods, "__file__", None)
+        raise UserError(f"{name} of {root} cannot be imported{needed}; install what is missing") from missing
+    place = getattr(module, "__file__", None)
     if place is None or root not in Path(place).resolve().parents:
-        raise UserError(f"another package deepcore was found first, in {place}: uninstall it, or run in its place")
-    return methods
+        raise UserError(f"another module {name} was found first, in {place}: uninstall it, or run where it is not")
+    return module
+
+
+def _give_batches_their_weights(weighted: Any) -> None:
+    """Let DeepCore's `WeightedSubset` give (example, weight) for a whole batch too.
+
+    In newer torch a data loader asks a `Subset` for a batch by ``__getitems__``, which DeepCore, being older, does not
+    have of its own: the one it inherits leaves the weights out.
+    """
+    from torch.utils.data import Subset
+
+    if isinstance(weighted, type) and getattr(weighted, "__getitems__", None) is Subset.__getitems__:
+        weighted.__getitems__ = lambda self, indices: [self[i] for i in indices]  # type: ignore[attr-defined]
 
 
 def _list() -> None:

@@ -105,8 +105,7 @@ import torch
 class WeightedSubset(torch.utils.data.Subset):
     def __init__(self, dataset, indices, weights):
         assert len(indices) == len(weights)
-        super().__init__(dataset, indices)
-        self.weights = weights
+        self.dataset, self.indices, self.weights = dataset, indices, weights
 
     def __getitem__(self, i):
         return self.dataset[self.indices[i]], self.weights[i]

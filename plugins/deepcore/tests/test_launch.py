@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 PLUGIN = Path(__file__).parents[1]
 TINY_DRD = "prunebench:drd(dit='nano', dit_steps=20, timestep=20, draws=1, perceptual='l2')+easiest"
@@ -74,12 +75,10 @@ def test_drd_by_its_name_alone(checkout, tmp_path):
 
 
 def test_deepcore_goes_on_as_if_we_had_not_been_there(checkout, capsys):
-    import torch
-
     threads = torch.get_num_threads()
     in_process(checkout, "--selection", "Uniform")
     plain = capsys.readouterr().out
-    in_process(checkout, "--selection", "PB_zcore__hardest", "--balance", "false")
+    in_process(checkout, "--selection", "PB_kcenter")
     ours = capsys.readouterr().out
     weights = [re.search(r"first weight (\S+)", printed)[1] for printed in (plain, ours)]
     assert weights[0] == weights[1], "the global generator stands where it stood"
@@ -88,9 +87,20 @@ def test_deepcore_goes_on_as_if_we_had_not_been_there(checkout, capsys):
 
 
 def test_weights_lead_to_a_weighted_training(checkout, capsys):
-    in_process(checkout, "--selection", "CRAIG", "--fraction", "0.2")
+    """Its WeightedSubset is of a time when `Subset` had no `__getitems__`, which leaves the weights out."""
+    in_process(checkout, "--selection", "CRAIG", "--fraction", "0.2", "--num_exp", "1")
     printed = capsys.readouterr().out
     assert subsets(printed)[0]["weights"] and "Best accuracy" in printed
+
+
+def test_examples_of_a_batch_come_with_their_weights(checkout):
+    from prunebench_deepcore.launch import prepare
+
+    prepare(checkout, [])
+    import utils
+
+    weighted = utils.WeightedSubset(["a", "b", "c"], [2, 0], [0.5, 1.5])
+    assert list(torch.utils.data.DataLoader(weighted, 2, collate_fn=list)) == [[("c", 0.5), ("a", 1.5)]]
 
 
 def test_a_store_is_found_again(checkout, capsys, tmp_path):
@@ -139,6 +149,12 @@ def test_a_package_that_deepcore_lacks_is_named(checkout, capsys):
     with (checkout / "deepcore" / "methods" / "__init__.py").open("a") as file:
         file.write("import not_a_package_of_anybody\n")
     assert "it needs not_a_package_of_anybody; install" in refused(capsys, [checkout])
+
+    (checkout / "utils.py").write_text("import not_a_package_either\n")
+    (checkout / "deepcore" / "methods" / "__init__.py").write_text("from .coresetmethod import *\n")
+    for name in [n for n in sys.modules if n.startswith("deepcore")]:
+        del sys.modules[name]
+    assert "utils of" in (told := refused(capsys, [checkout])) and "it needs not_a_package_either" in told
 
 
 def test_failures_of_deepcore_itself_stay_its_own(checkout):
