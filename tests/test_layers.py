@@ -61,6 +61,7 @@ LAYERS = [
         "score_tables",
         "files",
         "interop",
+        "pruning",
         "recorded",
         "bundles",
         "streams",
@@ -150,7 +151,7 @@ def test_light_modules_stay_light(name):
         assert top in sys.stdlib_module_names or top == "prunebench" or top in MAY_IMPORT[name], found
 
 
-@pytest.mark.parametrize("folder", ["baselines", "plugins/drd/prunebench_drd"])
+@pytest.mark.parametrize("folder", ["baselines", "plugins/drd/prunebench_drd", "plugins/deepcore/prunebench_deepcore"])
 def test_plugins_use_the_public_door(folder):
     import prunebench
 

@@ -22,7 +22,10 @@ from prunebench.models import build
 from prunebench.types import Split
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ("prunebench", "baselines", "plugins/drd/prunebench_drd", "docs", "benchmarks")
+SHIPPED = (
+    *("prunebench", "baselines", "plugins/drd/prunebench_drd", "plugins/deepcore/prunebench_deepcore"),
+    *("docs", "benchmarks"),
+)
 LOADERS = ("pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal", "yaml", "jsonpickle")
 RUNNERS = ("eval", "exec", "compile", "__import__", "os.system", "os.popen", "subprocess.getoutput")
 
