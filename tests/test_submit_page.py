@@ -8,12 +8,25 @@ import numpy as np
 import pytest
 from trainings import QUICK
 
+from prunebench import reporting
 from prunebench.bundles.schemas import SCHEMAS, schema
 from prunebench.cli import main
+from prunebench.running import Workers
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "submit.md").read_text()
-SMALL = ["--dataset", QUICK.dataset, "--model", "test_resnet", "--reference", "test_resnet", "--threads", "1"]
+SMALL = [
+    "--dataset",
+    QUICK.dataset,
+    "--model",
+    "test_resnet",
+    "--reference",
+    "test_resnet",
+    "--threads",
+    "1",
+    "--steps",
+    "4",
+]
 
 
 def commands():
@@ -25,6 +38,7 @@ def commands():
 def test_every_command_of_the_page(tmp_path, monkeypatch, capsys):
     """As they stand there, on a data set of sixty pictures where they train."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reporting, "Workers", lambda *how: Workers())  # here: a worker process takes seconds to begin
     np.save("mine.npy", np.arange(0, 60, 2))
     asked = commands()
     assert [words[1] for words in asked] == [
