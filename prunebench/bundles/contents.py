@@ -6,6 +6,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ class Bundle:
         yield from self.found.get(kind, {}).values()
 
     def by_id(self, kind: str, id: str) -> Record | None:
-        return self.found.get(kind, {}).get(id)
+        """A record by its id; the subset of an index file also by its content, which is what trials name it by."""
+        found = self.found.get(kind, {}).get(id)
+        return self._by_content.get(id) if found is None and kind == "selections" else found
 
     def failures(self) -> list[dict[str, Any]]:
         """None: what failed is left at home, and counted in the manifest."""
@@ -57,17 +60,13 @@ class Bundle:
 
     def selection_of(self, trial: Record) -> Record | None:
         """The record of the subset that a trial names: by its id, of an index file by its content."""
-        named = str(trial.result["selection"])
-        return self.by_id("selections", named) or self._by_content.get(named)
+        return self.by_id("selections", str(trial.result["selection"]))
 
-    @property
+    @cached_property
     def _by_content(self) -> dict[str, Record]:
-        found = self.__dict__.get("_contents")
-        if found is None:
-            selections = self.found["selections"].values()
-            found = {r.identity["content"]: r for r in selections if "content" in r.identity}
-            self.__dict__["_contents"] = found
-        return found
+        """Asked for when all records are read."""
+        selections = self.found["selections"].values()
+        return {record.identity["content"]: record for record in selections if "content" in record.identity}
 
     def file_of(self, record: Record) -> str:
         """A record's name in the bundle."""
