@@ -81,7 +81,8 @@ def leaderboard_of(
     if form == "html" and out is not None:
         from .leaderboard_page import write_page
 
-        write_page(found, out, plugins.installed(), opened, labels=label, data_root=data)
+        classes = classes_of if data else None
+        write_page(found, out, plugins.installed(), opened, labels=label, data_root=data, classes=classes)
         say(f"written: {out}; open {out / 'index.html'} in a browser")
         return
     print_board(found, form, out, shown)
