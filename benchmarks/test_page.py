@@ -66,7 +66,7 @@ def test_page_of_ten_thousand_records_in_a_browser(benchmark, tmp_path, trials):
         page.goto(f"file://{tmp_path}/page/index.html")
         ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd / 1000")
         assert page.evaluate("document.querySelectorAll('.board tbody tr').length") >= 2000
-        assert page.evaluate(COUNT) <= 1000  # two tables for each of five networks
+        assert page.evaluate(COUNT) <= 1100  # results and tests of five networks, and the tallies
         sort = waited(page, "document.querySelectorAll('.board thead button')[4].click()")
         field = "document.querySelector('#filter [name=text]')"
         filtered = waited(
