@@ -43,11 +43,10 @@ def transfer_map(board: Board, measure: Measure = "difference") -> tuple[Transfe
         alike[_shared(table)].append((heading, table))
     found = []
     for members in alike.values():
-        if len({table.conditions["model"] for _, table in members}) > 1:
-            tables = [table for _, table in members]
-            keeps = sorted({row.keep for table in tables for row in table.rows if row.baseline != "full"})
-            heading = members[0][0].replace(f" · {tables[0].conditions['model']} · ", " · ", 1)
-            found += [_map(heading, tables, keep, measure) for keep in keeps]
+        tables = [table for _, table in members]
+        keeps = sorted({row.keep for table in tables for row in table.rows if row.baseline != "full"})
+        heading = members[0][0].replace(f" · {tables[0].conditions['model']} · ", " · ", 1)
+        found += [_map(heading, tables, keep, measure) for keep in keeps]
     return tuple(each for each in found if each.methods and len(each.models) > 1)
 
 
