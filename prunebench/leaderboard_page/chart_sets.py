@@ -60,7 +60,7 @@ def charts_of(
         found[ids[quotas.heading]].append(charts.quotas(quotas, colours))
     of = {group.id: [chart for chart in found[group.id] if chart] for group in groups}
     across = [charts.transfer(each, colours) for each in views.transfer_map(board)]
-    found_scores = _atlases(stores, labels, classes)
+    found_scores = _atlases(board, stores, labels, classes)
     apart = {f"{each.dataset}: {', '.join(each.left_out)}" for each in found_scores if each.left_out}
     notes = [f"{_APART} {text('; '.join(sorted(apart)))}."] if apart else []
     return Charts(of, [*across, *map(charts.alike, views.score_maps(found_scores))], notes)
@@ -69,9 +69,10 @@ def charts_of(
 _APART = "Not in the score atlas, because they compare inside a class only and no labels were read (--pictures does):"
 
 
-def _atlases(stores: Sequence[Store], labels: Labels | None, classes: Classes | None) -> Sequence[Atlas]:
+def _atlases(board: Board, stores: Sequence[Store], labels: Labels | None, classes: Classes | None) -> Sequence[Atlas]:
     """Those of all scores that can be compared over all examples; none where there are no scores."""
     try:
-        return atlases(stores, labels=labels, classes=classes) if stores else ()
+        trials = [t for table in board.tables for row in table.rows for t in row.trials]
+        return atlases(stores, labels=labels, classes=classes, trials=trials) if stores else ()
     except UserError:
         return ()
