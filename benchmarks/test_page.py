@@ -54,7 +54,7 @@ def test_page_of_ten_thousand_records(against, tmp_path, trials):
     against("page of a board", ours, lambda: plainly(trials, tmp_path / "p.html"), equal, goal=None, size=size)
 
 
-def test_page_of_ten_thousand_records_in_a_browser(recorded, tmp_path, trials):
+def test_page_of_ten_thousand_records_in_a_browser(benchmark, tmp_path, trials):
     """Goal: no action keeps its user waiting for more than a second."""
     playwright = pytest.importorskip("playwright.sync_api")
     if not shutil.which("chromium"):
@@ -66,7 +66,7 @@ def test_page_of_ten_thousand_records_in_a_browser(recorded, tmp_path, trials):
         page.goto(f"file://{tmp_path}/page/index.html")
         ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd / 1000")
         assert page.evaluate("document.querySelectorAll('.board tbody tr').length") >= 2000
-        assert page.evaluate(COUNT) <= 600
+        assert page.evaluate(COUNT) <= 1100  # results and tests of five networks, and the tallies
         sort = waited(page, "document.querySelectorAll('.board thead button')[4].click()")
         field = "document.querySelector('#filter [name=text]')"
         filtered = waited(
@@ -74,8 +74,9 @@ def test_page_of_ten_thousand_records_in_a_browser(recorded, tmp_path, trials):
         )
         assert page.inner_text("#filter output") == "50 of 2000 rows"
         browser.close()
-    figures = {"open_seconds": ready, "sort_seconds": sort, "filter_seconds": filtered}
-    recorded("page of a board in Chromium", size="2,000 rows", **figures)
+    benchmark.extra_info.update(open_seconds=ready, sort_seconds=sort, filter_seconds=filtered)
+    print(f"\npage of a board in Chromium, 2,000 rows: open {ready:.2f} s, sort {sort:.2f} s, filter {filtered:.2f} s")
+    benchmark.pedantic(lambda: None, rounds=1)
 
 
 def waited(page, action: str) -> float:

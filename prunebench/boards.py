@@ -83,7 +83,8 @@ def leaderboard_of(
         from .leaderboard_page import write_page
 
         own = [source for source in opened if isinstance(source, Store)]
-        write_page(found, out, plugins.installed(), own, labels=label, data_root=data)
+        classes = classes_of if data else None
+        write_page(found, out, plugins.installed(), own, labels=label, data_root=data, classes=classes)
         say(f"written: {out}; open {out / 'index.html'} in a browser")
         return
     print_board(found, form, out, shown)

@@ -17,6 +17,7 @@ from prunebench.leaderboard_page.picture_sheets import sheets_of
 from prunebench.registry import installed
 from prunebench.store import Store
 from prunebench.types import Cost
+from prunebench.views.palette import COLOURS
 from prunebench.views.window_starts import StartCurve, WindowPanel
 
 
@@ -110,6 +111,7 @@ def test_bands_are_told_apart_where_there_are_many():
     many = page_boards.board(trials)
     chart = charts.curves(views.curves(many)[0], "accuracy", "", colours_of(many))
     assert chart.many and len({s.look.classes + s.look.outline for s in chart.series}) == 9
+    assert len({s.look.colour for s in chart.series}) == len(COLOURS)
 
 
 def test_charts_stand_below_the_table_they_are_of(found, colours, tmp_path):

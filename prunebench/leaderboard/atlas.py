@@ -100,6 +100,7 @@ def atlases(
     keeps: Sequence[float] = KEEPS,
     labels: Labels | None = None,
     classes: Classes | None = None,
+    trials: Iterable[TrialResult] | None = None,
 ) -> list[Atlas]:
     """The atlas of every training split that some stores have sound scores of, by data set.
 
@@ -108,6 +109,7 @@ def atlases(
         keeps: shares of hardest examples, each between 0 and 1.
         labels: (kind, canonical text) -> what people read.
         classes: what knows the label of every example, asked only where a score needs it.
+        trials: whose quotas are told, where they are read already; else all sound ones of the stores.
 
     Raises:
         UserError: a store that is not there, stores without any scores, a share outside (0, 1).
@@ -121,12 +123,14 @@ def atlases(
     if not found:
         where = ", ".join(str(store.root) for store in opened) or "no store"
         raise UserError(f"there are no scores in {where}: run `prunebench run` or `prunebench score` first")
-    trials = {trial.id: trial for store in opened for trial in sound_trials(store)}
+    if trials is None:
+        trials = {trial.id: trial for store in opened for trial in sound_trials(store)}.values()
+    known = tuple(trials)
     told = []
     for place, alike in sorted(found.items(), key=lambda item: item[0]):
         usable, apart = _by_class([alike[id] for id in sorted(alike)], place, classes)
         atlas = _atlas(place, usable, keeps, labels)
-        mine = [t for t in trials.values() if t.fingerprint == place[1]]
+        mine = [t for t in known if t.fingerprint == place[1]]
         left_out = tuple(sorted(labels_for("scorer", apart, labels).values()))
         told.append(replace(atlas, quotas=tuple(quotas(mine, labels)), left_out=left_out))
     return told

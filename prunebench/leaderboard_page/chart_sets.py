@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .. import views
 from ..errors import UserError
-from ..leaderboard.atlas import Atlas, atlases
+from ..leaderboard.atlas import Atlas, Classes, atlases
 from ..leaderboard.labels import Labels
 from ..leaderboard.ranking import Board
 from ..leaderboard.wording import headings
@@ -16,6 +16,7 @@ from ..store import Store
 from . import charts
 from .charts import Chart, HeatMap
 from .colours import Colours
+from .names import text
 from .overview import Group
 
 AnyChart = Chart | HeatMap
@@ -27,12 +28,21 @@ class Charts:
 
     of: Mapping[str, Sequence[AnyChart]]
     across: Sequence[AnyChart]
+    notes: Sequence[str]
 
 
 def charts_of(
-    board: Board, groups: Sequence[Group], stores: Sequence[Store], colours: Colours, labels: Labels | None = None
+    board: Board,
+    groups: Sequence[Group],
+    stores: Sequence[Store],
+    colours: Colours,
+    labels: Labels | None = None,
+    classes: Classes | None = None,
 ) -> Charts:
-    """All charts that the board, and the records of its selections, have numbers for."""
+    """All charts that the board, and the records of its scores and selections, have numbers for.
+
+    ``classes`` knows the labels of the examples, for scores that compare inside a class only.
+    """
     ids = dict(reversed(list(zip(headings(board), (group.id for group in groups), strict=True))))
     found: dict[str, list[AnyChart | None]] = defaultdict(list)
     how = "Mean over seeds; band: its 95 % interval, cut off where it leaves the chart."
@@ -50,12 +60,19 @@ def charts_of(
         found[ids[quotas.heading]].append(charts.quotas(quotas, colours))
     of = {group.id: [chart for chart in found[group.id] if chart] for group in groups}
     across = [charts.transfer(each, colours) for each in views.transfer_map(board)]
-    return Charts(of, [*across, *map(charts.alike, views.score_maps(_atlases(stores, labels)))])
+    found_scores = _atlases(board, stores, labels, classes)
+    apart = {f"{each.dataset}: {', '.join(each.left_out)}" for each in found_scores if each.left_out}
+    notes = [f"{_APART} {text('; '.join(sorted(apart)))}."] if apart else []
+    return Charts(of, [*across, *map(charts.alike, views.score_maps(found_scores))], notes)
 
 
-def _atlases(stores: Sequence[Store], labels: Labels | None) -> Sequence[Atlas]:
+_APART = "Not in the score atlas, because they compare inside a class only and no labels were read (--pictures does):"
+
+
+def _atlases(board: Board, stores: Sequence[Store], labels: Labels | None, classes: Classes | None) -> Sequence[Atlas]:
     """Those of all scores that can be compared over all examples; none where there are no scores."""
     try:
-        return atlases(stores, labels=labels) if stores else ()
+        trials = [t for table in board.tables for row in table.rows for t in row.trials]
+        return atlases(stores, labels=labels, classes=classes, trials=trials) if stores else ()
     except UserError:
         return ()

@@ -74,7 +74,7 @@ def curves(panel: CurvePanel, title: str, caption: str, colours: Colours) -> Cha
         _curve(curve.method.name, curve.method.baseline, zip(curve.keep, curve.values, strict=True), x, y, colours)
         for curve in panel.curves
     ]
-    rules = ((y.place(panel.full.mean), f"full data {_percent(panel.full)}"),) if panel.full else ()
+    rules = ((y.place(panel.full.mean), f"full data {100 * panel.full.mean:.2f} %"),) if panel.full else ()
     return Chart(title, caption, x, y, "keep ratio", "%", tuple(drawn), rules)
 
 
@@ -137,7 +137,8 @@ def pareto(panel: ParetoPanel, colours: Colours) -> Chart | None:
         mark = Mark(mark.x, mark.y, said + (", on the front" if price.front else ""), mark.low, mark.high, price.front)
         front += [mark] if price.front else []
         drawn.append(Series(label, colours.named(price.method.name, price.method.baseline), (mark,)))
-    caption = "Seconds of scoring, selecting and one training, as if alone. Large marks: nothing is better for less."
+    caption = "Seconds of scoring, selecting and one training, as if alone."
+    caption += " Large marks: no other of as many examples is as good for less."
     title = f"Accuracy and cost at keep {panel.keep:.4g}"
     return Chart(title, caption, x, y, "seconds", "%", tuple(drawn), front=_path(front))
 

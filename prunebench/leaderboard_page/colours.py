@@ -29,6 +29,9 @@ MARKS = {  # outlines about (0, 0), as large as each other to the eye
 }
 
 
+SHADES = 5
+
+
 @dataclass(frozen=True)
 class Look:
     """A class for the colour, a class for the dash, the marker's outline."""
@@ -52,11 +55,11 @@ class Colours:
         return self.looks[row.label]
 
     def named(self, label: str, baseline: str | None = None) -> Look:
-        return self.looks.get(label) or (Look(f"c-{baseline}", "d-solid", MARKS[""]) if baseline else self.numbered(0))
+        return self.looks.get(label) or Look(f"c-{baseline or 'random'}", "d-solid", MARKS[""])
 
     def numbered(self, place: int) -> Look:
-        """For what is no method: the lines of keep ratios."""
-        return _look(look_at(place), "")
+        """For what is no method, the lines of keep ratios: shades of one colour that no method has."""
+        return Look(f"s{place % SHADES}", "d-solid", MARKS[look_at(place).marker])
 
 
 def colours_of(board: Board) -> Colours:

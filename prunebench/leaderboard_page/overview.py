@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..leaderboard.contests import rank_tables, tally_tables
+from ..leaderboard.contests import rank_tables, tally_tables, tested_cells
 from ..leaderboard.ranking import RIVALS, Board
 from ..leaderboard.statistics import Difference
 from ..leaderboard.table import Row, Table
@@ -41,7 +41,7 @@ class Group:
     table: Table
     names: tuple[str, ...]
     lines: tuple[Line, ...]
-    keeps: tuple[str, ...]
+    tested: tuple[tuple[str, ...], ...]  # the tests of every row that has any, in the order of `tested_columns`
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def groups(board: Board, colours: Colours) -> tuple[Group, ...]:
         names = _names(shown, table)
         scales = scale_of([row.accuracy for row in table.rows], 0.0, 1.0), scale_of(_differences(table.rows))
         lines = [_line(row, after, table, names, scales, colours) for row, after in _followed(table.rows)]
-        keeps = tuple(dict.fromkeys(f"{row.keep:.4g}" for row in table.rows))
-        found.append(Group(f"table-{i + 1}", text(heading), table, names, tuple(lines), keeps))
+        tested = tuple(tuple(map(text, tested_cells(row))) for row in table.rows if row.difference or row.best_other)
+        found.append(Group(f"table-{i + 1}", text(heading), table, names, tuple(lines), tested))
     return tuple(found)
 
 
@@ -150,3 +150,14 @@ def transferred(board: Board) -> list[tuple[str, tuple[str, ...], list[list[str]
     """(heading, column names, rows) of the tables of transfer, of verdicts, and of ranks over data sets."""
     shown = [*transfer_tables(board), *tally_tables(board), *rank_tables(board)]
     return [(text(h), names, [[text(c) for c in line] for line in lines]) for h, names, lines in shown]
+
+
+def sentences(lines: Iterable[str]) -> list[str]:
+    """The lines below a table as paragraphs: a line whose sentence goes on is joined with the next."""
+    found: list[str] = []
+    for line in map(text, lines):
+        if found and not found[-1].endswith("."):
+            found[-1] += f" {line}"
+        else:
+            found.append(line)
+    return found

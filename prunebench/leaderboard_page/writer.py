@@ -16,6 +16,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import __version__
+from ..leaderboard.atlas import Classes
+from ..leaderboard.contests import tested_columns, tested_footnote
 from ..leaderboard.labels import Labels
 from ..leaderboard.ranking import Board
 from ..leaderboard.wording import footnote, notes
@@ -27,7 +29,7 @@ from .colours import colours_of
 from .folder import replaced
 from .method_pages import method_pages
 from .names import method_file, text
-from .overview import compared, failed, groups, transferred
+from .overview import compared, failed, groups, sentences, transferred
 from .picture_sheets import NOT_ASKED, Sheets, sheets_of
 from .record_pages import HASHES, NUMBERS, Subsets, record_page, record_pages
 
@@ -42,6 +44,7 @@ def write_page(
     *,
     labels: Labels | None = None,
     data_root: Path | None = None,
+    classes: Classes | None = None,
 ) -> None:
     """The page of a board as a folder; what stood there of an earlier one is replaced, whole or not at all.
 
@@ -51,6 +54,7 @@ def write_page(
         stores: where the subset files and what judged windows are looked for; without any, the page has none.
         labels: (kind, canonical text) -> what people read, as of the board.
         data_root: where the data sets of the easiest and hardest pictures lie; None: no picture is read.
+        classes: what knows the labels of examples, for the atlas of scores that compare inside a class only.
 
     Raises:
         UserError: ``out`` holds other files, or cannot be written.
@@ -58,7 +62,7 @@ def write_page(
     with replaced(out) as folder:
         colours = colours_of(board)
         found = groups(board, colours)
-        drawn = charts_of(board, found, stores, colours, labels)
+        drawn = charts_of(board, found, stores, colours, labels, classes)
         sheets = Sheets((), NOT_ASKED)
         if data_root is not None:
             sheets = sheets_of(stores, data_root, registry, folder, labels)
@@ -69,12 +73,15 @@ def write_page(
             groups=found,
             compared=compared(board),
             notes=[text(note) for note in notes(board)],
-            footnote=[text(line) for line in footnote(board)],
+            footnote=sentences(footnote(board)),
+            tested_footnote=sentences(tested_footnote(board)),
+            tested_names=tested_columns(board),
             failed=failed(board),
             transfers=transferred(board),
             methods=methods,
             charts=drawn.of,
             across=drawn.across,
+            across_notes=drawn.notes,
             pictures=sheets.found,
             pictures_note=sheets.note,
         )
