@@ -1,5 +1,6 @@
 """What others wrote, brought to a data set: index lists, score arrays, dictionaries of both."""
 
+import contextlib
 import json
 import pickle
 import subprocess
@@ -8,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import prunebench as pb
 from prunebench import UserError
 from prunebench.cli import main
+from prunebench.exports import export
 from prunebench.fitting import of_the_data, scores_of_the_data
 from prunebench.foreign import read_scores, read_selection
 
@@ -83,6 +87,16 @@ def test_scores_in_any_form_are_brought_to_the_data_set(data, name):
     assert (found.hard, found.fingerprint) == ("low", data.fingerprint)
 
 
+def test_names_beside_a_card_say_which_are_kept(data):
+    """A list of keys has no positions of its own, whatever its card tells."""
+    kept = of_the_data(pb.Selection(np.array(sorted(KEPT)), None, "s", 3 / N, 0, N), data, "x")
+    export(kept, "txt", "keys.txt", names=True)
+    found = of_the_data(read_selection(Path("keys.txt")), data, "keys.txt")
+    assert found.indices.tolist() == sorted(KEPT) and found.keys == kept.keys and found.size == N
+    with pytest.raises(UserError, match="of another data set"):
+        of_the_data(read_selection(Path("keys.txt")), dataset(NAMES, seed=1), "keys.txt")
+
+
 def test_one_of_several_arrays_is_named(data):
     torch.save({"el2n": torch.from_numpy(VALUES), "forgetting": torch.arange(N)}, "ccs.pt")
     np.savez("ccs.npz", el2n=VALUES, forgetting=np.arange(N))
@@ -118,6 +132,19 @@ def test_another_data_set_another_length_and_another_order_are_refused(data):
     anonymous = pb.Selection(np.array([1]), None, "s", 1 / 5, 0, 5)
     with pytest.raises(UserError, match=f"selection from 5 examples, mine has {N}"):
         of_the_data(anonymous, data, "x")
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode)),
+    st.sampled_from([".txt", ".csv", ".json", ".pt", ".npz", ".npy", ".parquet"]),
+)
+def test_whatever_the_bytes_there_is_a_result_or_a_sentence(tmp_path_factory, content, suffix):
+    path = tmp_path_factory.mktemp("any") / f"x{suffix}"
+    path.write_bytes(content)
+    for read in (read_selection, lambda p: read_scores(p, "high")):
+        with contextlib.suppress(pb.PrunebenchError):
+            assert len(read(path)) >= 0
 
 
 class Exploit:
