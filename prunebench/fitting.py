@@ -25,12 +25,16 @@ def fitted(given: Selection, dataset: Dataset, whose: str) -> Selection:
         given = _renamed(given, dataset)
     if given.indices.max() >= n:
         raise UserError(f"{whose} keeps position {given.indices.max()}, {dataset.name} has positions 0 to {n - 1}")
+    _refuse_other_data(given, dataset, whose)
+    return given
+
+
+def _refuse_other_data(given: Selection, dataset: Dataset, whose: str) -> None:
     if given.fingerprint not in (None, dataset.fingerprint, dataset.images_fingerprint):
         raise UserError(
             f"{whose} is a selection of another data set, or its files have changed since (fingerprint "
             f"{given.fingerprint[:12]}, {dataset.name} has {dataset.fingerprint[:12]}): select again"
         )
-    return given
 
 
 def _renamed(given: Selection, dataset: Dataset) -> Selection:
@@ -48,12 +52,13 @@ def is_whole(selection: Selection) -> bool:
 
 
 def of_the_data(given: Selection, dataset: Dataset, whose: str) -> Selection:
-    """A subset as one of this data set, with its keys and its fingerprint.
+    """A subset as one of this data set, with its keys and its fingerprint; where it holds keys, they say which.
 
     Raises:
         UserError: as `fitted`, or it was selected from another number of examples.
     """
-    n, found = len(dataset.train), fitted(given, dataset, whose)
+    _refuse_other_data(given, dataset, whose)
+    n, found = len(dataset.train), fitted(replace(given, fingerprint=None), dataset, whose)
     if is_whole(given) and given.size != n:
         raise UserError(f"{whose} is a selection from {given.size} examples, {dataset.name} has {n}: select again")
     keys = tuple(dataset.train.keys[i] for i in found.indices)

@@ -223,7 +223,7 @@ class Selection:
         if len(dataset) < self.size or (whole and len(dataset) != self.size):
             raise ValueError(f"this selection is from {self.size} examples, the data set has {len(dataset)}")
         here = [getattr(dataset, name, None) for name in ("fingerprint", "images_fingerprint")]
-        if self.fingerprint and here[0] and self.fingerprint not in here:
+        if self.fingerprint and all(isinstance(told, str) for told in here) and self.fingerprint not in here:
             raise ValueError(
                 f"this selection is from other data (fingerprint {self.fingerprint[:12]}, here {str(here[0])[:12]})"
             )

@@ -14,18 +14,22 @@ from ..errors import UserError
 from ..types import Dataset, Split
 from .memory import MemoryImages
 
+_PICTURE, _LABEL = ("image", "img"), ("label", "labels", "fine_label")  # columns of the sets on the hub
+
 
 def dataset_of(data: Any, labels: Any, classes: Sequence[str] | None, keys: Sequence[str] | None) -> Dataset:
     """Pictures (N, 3, H, W) or (N, H, W) uint8 with labels, or any map-style data set, as a training split.
 
-    Without labels all are of one class; ``keys`` default to ``train:i``.
+    A map-style data set (torchvision's, ``datasets.Dataset``, one's own) gives pairs or dictionaries; where it tells
+    the names of its classes, these are taken. Without labels all are of one class; ``keys`` default to ``train:i``.
 
     Raises:
         UserError: no pictures, or labels and keys that do not fit them.
     """
     if isinstance(data, (str, Path)) or not (hasattr(data, "shape") or hasattr(data, "__getitem__")):
         raise UserError(f"{data!r} is no data: give a Dataset, uint8 pictures, or a map-style data set")
-    if not hasattr(data, "shape"):
+    if not (hasattr(data, "shape") and hasattr(data, "dtype")):  # a table of rows has a shape, too
+        classes = _class_names(data) if classes is None and labels is None else classes
         data, labels = _from_items(data, labels)
     pixels = torch.as_tensor(as_numpy(data))
     if pixels.dtype != torch.uint8 or pixels.ndim not in (3, 4):
@@ -66,14 +70,31 @@ def _from_items(data: Any, labels: Any) -> tuple[Any, Any]:
         found.append(label)
     if len({p.shape for p in pictures}) > 1:
         raise UserError("the pictures differ in size: resize them to one, or use folder:DIR, which does")
-    return torch.stack(pictures), labels if labels is not None else np.asarray(found)
+    if not pictures:
+        raise UserError("the data set holds no picture: give one with N >= 1")
+    if labels is None and any(label is not None for label in found):
+        if unlabelled := [i for i, label in enumerate(found) if label is None]:
+            raise UserError(f"picture {unlabelled[0]} has no label and others have: give labels=... for all")
+        labels = np.asarray([int(y) if hasattr(y, "item") and not np.ndim(y) and int(y) == y else y for y in found])
+    return torch.stack(pictures), labels
+
+
+def _class_names(data: Any) -> tuple[str, ...] | None:
+    """As torchvision's data sets (``classes``) and ``datasets.Dataset`` (``features``) tell them."""
+    features = getattr(data, "features", None)
+    if isinstance(features, Mapping):
+        names = next((getattr(features[name], "names", None) for name in _LABEL if name in features), None)
+    else:
+        names = getattr(data, "classes", None)
+    told = isinstance(names, (list, tuple)) and len(names) and all(isinstance(name, str) for name in names)
+    return tuple(names) if told and names else None
 
 
 def _pair(item: Any) -> tuple[Any, Any]:
     if isinstance(item, Mapping):
-        found = next((item[name] for name in ("image", "img") if name in item), None)
+        found = next((item[name] for name in _PICTURE if item.get(name) is not None), None)
         if found is not None:
-            return found, item.get("label")
+            return found, next((item[name] for name in _LABEL if name in item), None)
     elif isinstance(item, (tuple, list)) and len(item) >= 2:
         return item[0], item[1]
     raise UserError("a map-style data set must give (picture, label) pairs, or dictionaries with `image` and `label`")
