@@ -3,6 +3,7 @@
     docs/methods/*.md    a card per method of ours, from its record and docstrings, with the tests that prove it
     README.md            the tables of scorers and selectors, between the two markers
     docs/scale.md        the tables of what benchmarks/records/scale.json tells
+    docs/plugins/*.md    a page per hook and per thing a method may be given, and their table in docs/plugins.md
 
 A test proves a method where it bears the mark `proves("NAME", "golden" | "closed form" | "property")`, the name as
 `scorer:NAME` or `selector:NAME` where both kinds have it. Marks are read from the files; no test is imported.
@@ -21,6 +22,9 @@ from typing import Any
 from prunebench.card_formats import as_markdown, link, table
 from prunebench.cards import Card, card_of
 from prunebench.registry import collect
+
+sys.path.insert(0, str(Path(__file__).parent))
+from plugin_pages import plugin_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("tests", "plugins/drd/tests")
@@ -173,15 +177,16 @@ def pages() -> dict[Path, str]:
     if not end:
         raise ValueError(f"README.md must have the lines {BEGIN!r} and {END!r}")
     found[ROOT / "README.md"] = f"{before}{BEGIN}\n{tables(known, proved, 'docs/methods/')}\n{END}{after}"
-    return found
+    return found | plugin_pages(collect())
 
 
 def main() -> None:
     """Write the pages, remove those of methods that are gone, and say which methods nothing proves."""
     written = pages()
-    for path in (ROOT / "docs" / "methods").glob("*.md"):
-        if path not in written:
-            path.unlink()
+    for folder in ("methods", "plugins"):
+        for path in (ROOT / "docs" / folder).glob("*.md"):
+            if path not in written:
+                path.unlink()
     for path, text in written.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)

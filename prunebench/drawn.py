@@ -23,7 +23,7 @@ from .harness import hash_array, silent
 from .methods import LABELLED, Method
 from .neighbours import nearest
 from .recorded import recorded_history
-from .seeds import seed_for
+from .seeds import global_rng, seed_for
 from .types import Chosen, Scored
 
 DRAWN = (
@@ -140,7 +140,8 @@ class Drawn(Evidence):
 
     def neighbours(self, x: Any, k: int) -> tuple[Tensor, Tensor]:
         if (len(x), k) not in self.near:
-            self.near[len(x), k] = nearest(torch.as_tensor(x), k, None)
+            with global_rng():  # what libraries draw in here is not the method's doing
+                self.near[len(x), k] = nearest(torch.as_tensor(x), k, None)
         return self.near[len(x), k]
 
     def score(self, text: str) -> Tensor:

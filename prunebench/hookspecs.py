@@ -22,7 +22,7 @@ Fn = Callable[..., Any] | str  # a callable, or "package.module:name", which is 
 class Scorer:
     """Gives every training example one number."""
 
-    name: str
+    name: str  # of the scorer, as in `--scorer NAME`: letters, digits and -_. only
     fn: Fn  # -> (N,) or Scored
     hard: Literal["high", "low"]  # which end of the paper's number means hard
     comparable: Literal["set", "class"] = "set"  # "class": numbers compare only inside a class
@@ -31,21 +31,21 @@ class Scorer:
     definition: int | str | None = None  # changes when the numbers change; None: the distribution's version
     bytes_per_example: int | None = None  # most memory of the method itself, beside its inputs (of features: 512 wide)
     stream: Fn | None = None  # of a scorer that names history only: the same numbers from one epoch at a time
-    paper: str = ""
-    bibtex: str = ""
+    paper: str = ""  # arXiv:NUMBER or an address
+    bibtex: str = ""  # its citation
 
 
 @dataclass(frozen=True)
 class Selector:
     """Keeps k of N examples."""
 
-    name: str
+    name: str  # of the selector, as in `--selector NAME`
     fn: Fn  # -> (k,) or Chosen
     ranks: Literal["set", "class", "none"] = "set"  # orders all together, each class by itself, or nothing
-    definition: int | str | None = None
-    bytes_per_example: int | None = None
-    paper: str = ""
-    bibtex: str = ""
+    definition: int | str | None = None  # changes when the choice changes; None: the distribution's version
+    bytes_per_example: int | None = None  # most memory of the method itself, beside its inputs
+    paper: str = ""  # arXiv:NUMBER or an address
+    bibtex: str = ""  # its citation
     oracle: bool = False  # looks at what a contender may not see: its rows are marked and never ranked
 
 
@@ -53,8 +53,8 @@ class Selector:
 class DatasetEntry:
     """Loads a data set: ``fn(root, *, download=False, image_size=None, **options) -> Dataset``."""
 
-    name: str
-    fn: Fn
+    name: str  # of the data set, as in `--dataset NAME`
+    fn: Fn  # -> Dataset
     expects: str = ""  # one sentence: which files are expected under the data root
 
 
@@ -62,9 +62,9 @@ class DatasetEntry:
 class Command:
     """A click command under ``prunebench``, named lazily."""
 
-    name: str
-    fn: Fn
-    help: str
+    name: str  # as in `prunebench NAME`
+    fn: Fn  # a click command
+    help: str  # one sentence, for `prunebench --help`
 
 
 @hookspec

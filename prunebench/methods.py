@@ -9,14 +9,47 @@ from typing import Any
 from . import spec
 from .errors import UserError
 
-VALUES = (
-    *("images", "labels", "classes", "seeds", "history", "held_out", "device", "generator", "progress"),
-    *("hardness", "budget", "details"),
-)
-FUNCTIONS = (
-    *("features", "network", "embeddings", "neighbours", "score", "observe", "judge", "stored", "blocks"),
-    "inner",
-)
+VALUES = {  # name -> what it is; docs/build.py makes pages of it
+    "images": "the pictures, without labels or keys: `len`, `take(indices)`, `pixels(indices, size=None) -> "
+    "(B, 3, S, S) uint8`, `size` and `flip`, whether they may be mirrored",
+    "labels": "(N,) int64, as trained on: with their noise, where a run adds some",
+    "classes": "the names of the C classes, in the order of the labels",
+    "seeds": "(N,) int64, one per example, the same for all options of a scorer; "
+    "`prunebench.noise(seeds, draw, shape)` makes noise of them that is the same on every device",
+    "history": "(R, E, N) float32: what the record's `watch` names, per reference run, epoch and example; a dictionary "
+    "of these where `watch` is a tuple",
+    "held_out": "(N,) bool, one in ten by key hash; whoever tunes leaves these out",
+    "device": "the torch device that features and networks are on",
+    "generator": "a CPU generator, seeded by the method's name, the data, the keep ratio and the seed; the only source "
+    "of chance beside `seeds`",
+    "progress": "`progress(iterable, total, text)` shows how far a loop is; the text may be a function that is asked "
+    "anew",
+    "hardness": "(N,) float64, high = hard: the scorer's numbers, turned by its own `hard`",
+    "budget": "k, how many examples to keep",
+    "details": "a dictionary of what the scorer told beside its numbers",
+}
+FUNCTIONS = {
+    "features": "`features(run=0) -> (N, D)` float32: the penultimate features of the reference network after its last "
+    "epoch, in evaluation mode, without augmentation",
+    "network": "`network(run=0, epoch=None)`: a fresh frozen copy of the reference network (`net(x)`, "
+    "`net.features(x)`, `net.stages(x)`), after all epochs or `epoch` of them, 0 = as initialised",
+    "embeddings": "`embeddings(encoder) -> (N, D)` float32 of a frozen encoder that saw no labels of this data set: "
+    "`pixels`, `pca`, a local folder or a timm name",
+    "neighbours": "`neighbours(x, k)`: distances (N, k) and indices (N, k) of the nearest other rows of x (N, D)",
+    "score": "`score(text) -> (N,)` float64: another scorer's hardness",
+    "observe": "`observe(labels=None, indices=None, epochs=None, seed=0, watch=())`: another reference training, on "
+    "given labels or clusters: `.history[name]` (epochs, n); `.features()`, `.logits()` (N, C) and `.network()` after "
+    "it",
+    "judge": "`judge(indices, weights=None)`: accuracy on the whole training split of the reference model trained as a "
+    "trial",
+    "stored": "`stored(name, spec, make, shared=False)`: a folder of the method's own, made by `make(folder)` where it "
+    "is missing; it survives a kill while it is made. With `shared=True` it belongs to all methods of the "
+    "distribution, made by `make(folder, generator)`",
+    "blocks": "`blocks(compute, order=None, rows=64) -> (N,)`: resumable, shardable work per example, by "
+    "`compute(indices (rows,)) -> (rows,)`",
+    "inner": "`inner(indices, budget)`, of combinators: the selector inside, on some examples; its weights are handed "
+    "on unless the combinator returns its own",
+}
 SELECTOR_ONLY = ("hardness", "budget", "details", "inner")
 LABELLED = ("labels", "history", "features", "network", "judge")  # naming one of these reaches labels
 DEPENDS = ("score", "observe")  # label-free as long as what is called is

@@ -93,7 +93,7 @@ def entry_import(module: str) -> tuple[float, tuple[str, ...]]:
         assert told.returncode == 0, f"{module} cannot be imported in a fresh process: {_last_line(told.stderr)}"
         seconds, *found = told.stdout.splitlines()[-1].split()
         best, heavy = min(best, float(seconds)), tuple(found)
-        if best < LIGHT_SECONDS:
+        if best < LIGHT_SECONDS or heavy:
             break
     return best, heavy
 

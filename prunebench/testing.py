@@ -41,6 +41,7 @@ Part = tuple[str, Callable[[], None] | str]  # title, and the check or why it do
 KEEPS = (0.004, 0.1, 0.37, 0.5, 1.0)
 DATA = "planted(train=120,test=24,mislabelled=0.1,duplicates=0.1,rare=0.1)"
 EPOCHS = 10  # of the reference training; `MANY_EPOCHS` for a method whose own option `epochs` asks for more
+SHORT_EPOCHS = 2  # of one on data at the edge
 RUNS = 2  # independent trainings at most, whatever the method's option `runs` says by default
 SIGNED = ("negative", "huge")  # hardness of these kinds may be refused, in a sentence: some methods weigh by the score
 
@@ -89,15 +90,20 @@ def entry_of(record: Any) -> Entry:
 
 
 class Subject:
-    """A method with its default options (but for `RUNS`) on the planted data set, under a fixed seed."""
+    """A method with its default options (but for `RUNS`) on the planted data set, under a fixed seed.
 
-    def __init__(self, entry: Entry) -> None:
+    ``short``: for data at the edge, one training of `SHORT_EPOCHS`, where the options `runs` and `epoch` ask for more.
+    """
+
+    def __init__(self, entry: Entry, short: bool = False) -> None:
         self.entry = entry
         options = dict(entry.call_signature().options)
-        if isinstance(options.get("runs"), int):
-            options["runs"] = min(options["runs"], RUNS)
+        for name, most in (("runs", 1 if short else RUNS), ("epoch", SHORT_EPOCHS if short else None)):
+            if isinstance(options.get(name), int) and most is not None:
+                options[name] = min(options[name], most)
         epochs = options.get("epochs")
         self.epochs = MANY_EPOCHS if isinstance(epochs, int) and epochs > EPOCHS else EPOCHS
+        self.epochs = SHORT_EPOCHS if short else self.epochs
         inner = plugins.installed().method("selector", "hardest") if "inner" in entry.call_signature().inputs else None
         self.method = Method(entry, options, inner)
 
@@ -219,7 +225,8 @@ def _common_checks(subject: Subject) -> Iterator[Part]:
 
 def _edge_checks(subject: Subject) -> Iterator[Check]:
     for kind in EDGES:
-        yield f"something finite, or a refusal in a sentence: {kind}", partial(_holds_at_edge, subject, kind)
+        holds = partial(_holds_at_edge, Subject(subject.entry, short=True), kind)
+        yield f"something finite, or a refusal in a sentence: {kind}", holds
 
 
 def _holds_at_edge(subject: Subject, kind: str) -> None:
@@ -229,7 +236,7 @@ def _holds_at_edge(subject: Subject, kind: str) -> None:
     for budget in budgets:
         try:
             if drawable(method):
-                outcome(edge_world(kind, method), method, budget)
+                outcome(edge_world(kind, method), method, budget)  # its history is long enough for any option
             elif method.entry.kind == "scorer":
                 subject.scores(harness=edge_harness(kind, subject.epochs))
             else:

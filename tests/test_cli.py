@@ -88,6 +88,8 @@ def test_listings_are_machine_readable(capsys):
      (["verify", "there-is-none"], "no store"),
      (["leaderboard", "there-is-none"], "no store"), (["check", "nothing"], "nothing is called"),
      (["train", "--subset", "none.npy"], "no file"), (["plugins", "strange"], "no plugin"),
+     (["plugins", "show"], "name one plugin"), (["plugins", "show", "dr"], "did you mean 'drd'"),
+     (["new-plugin", "aum"], "there is a scorer 'aum' already"), (["new-plugin", "class"], "is a keyword"),
      (["score", "--scorer", "aum", "--from-log", "none.npz"], "no file"),
      (["select", "--scores", "none.npz", "--selector", "ccs", "--keep", "0.1", "--out", "x.npy"], "no file"),
      (["select", "--scores", "none.npz", "--selector", "ccs", "--keep", "0.1", "--out", "x.csv"], "neither .npy nor"),
@@ -170,6 +172,37 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
 )
 def test_built_ins_pass_the_checks_that_plugin_authors_run(name, capsys):
     assert call("check", name) == 0, capsys.readouterr().out
+
+
+def test_check_tells_what_fails_what_does_not_apply_and_stops_at_the_first(capsys, monkeypatch):
+    from prunebench import testing
+
+    def fails():
+        raise AssertionError("do better")
+
+    monkeypatch.setattr(testing, "checks", lambda entry: iter([("one", fails), ("two", print), ("three", fails)]))
+    assert call("check", "scorer:random") == 4
+    told = capsys.readouterr()
+    assert "FAILED  one: do better" in told.out and "ok      two" in told.out and "2 checks failed" in told.err
+    assert "skipped wrong labels are hard: it names neither history nor labels" in told.out
+    assert call("check", "-x", "scorer:random") == 4
+    assert "two" not in capsys.readouterr().out
+
+
+def test_a_plugin_is_shown_whole(capsys):
+    assert call("plugins", "show", "drd") == 0
+    shown = capsys.readouterr().out
+    for told in (
+        "package     prunebench-drd",
+        "entry point drd = prunebench_drd",
+        "requires    prunebench>=",
+        "scorers     drd",
+    ):
+        assert told in shown
+    assert "hooks       prunebench_scorers, prunebench_commands" in shown and "prunebench_drd/__init__.py" in shown
+    assert call("--no-plugin", "drd", "plugins", "show", "drd") == 0
+    leave_out(())
+    assert "left out by --no-plugin" in capsys.readouterr().out
 
 
 def test_a_dry_run_says_what_stands(tmp_path, capsys):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from prunebench import MethodError, Scorer, Selector, UserError, testing
+from prunebench import MethodError, Scorer, Selector, UserError, record_checks, testing
 from prunebench.drawn import drawn, kept_in, peak_bytes, values_in, world
+from prunebench.methods import Plugin
 from prunebench.registry import installed
-from prunebench.testing import Subject, checks, entry_of
+from prunebench.testing import Subject, checks, entry_of, skipped
 
 ORDER = "an example's result goes with it, wherever it stands"
 MEMORY = "memory within bytes_per_example"
@@ -102,6 +103,102 @@ def test_a_method_that_keeps_the_contract_passes():
 )
 def test_a_culprit_is_found(record, title, said):
     assert said in failures(record)[title]
+
+
+def lonely(features, neighbours):
+    """the distance to the nearest other example"""
+    return neighbours(features(), 1)[0][:, 0]
+
+
+def test_what_a_library_draws_when_it_is_imported_is_not_the_methods_doing(monkeypatch):
+    import random
+
+    from prunebench import drawn as module
+
+    def drawing(x, k, store):
+        random.random()
+        return module_nearest(x, k, store)
+
+    module_nearest = module.nearest
+    monkeypatch.setattr(module, "nearest", drawing)
+    dict(checks(Scorer("lonely", lonely, hard="high")))[ORDER]()
+
+
+def endless(features, classes):
+    """divides by the spread of the features and by the number of other classes"""
+    x = features()
+    return (x - x.mean(0)).norm(dim=1) / x.std() / (len(classes) - 1)
+
+
+def careful(features, classes):
+    """refuses what it cannot divide by"""
+    if len(classes) < 2 or float(features().std()) == 0:
+        raise UserError("there is nothing to divide by")
+    return endless(features, classes)
+
+
+def test_what_breaks_at_the_edge_is_found_and_a_refusal_is_none():
+    record = Scorer("endless", endless, hard="high")
+    edge = {title: said for title, said in failures(record).items() if "refusal" in title}
+    assert [title.rpartition(": ")[2] for title in edge] == ["one class", "constant pictures"]
+    assert all("every score must be finite" in said and "raise prunebench.UserError" in said for said in edge.values())
+    assert failures(Scorer("careful", careful, hard="high")) == {}
+
+
+@pytest.mark.parametrize("hard, wrong", [("high", False), ("low", True)])
+def test_the_wrong_end_is_found(hard, wrong):
+    found = dict(checks(Scorer("spread", late, hard=hard, watch="loss")))["wrong labels are hard"]
+    if wrong:
+        with pytest.raises(AssertionError, match="is hard='low' the wrong end"):
+            found()
+    else:
+        found()
+
+
+def late(history):
+    """the loss in the last epoch"""
+    return history[:, -1].mean(0)
+
+
+def unsaid(seeds, *, share=0.5):
+    """an option that is not told of
+
+    Args:
+        seeds: (N,) int64.
+    """
+    return seeds.double() * share
+
+
+def test_an_option_that_the_card_does_not_tell_is_found():
+    said = failures(Scorer("unsaid", unsaid, hard="high"))
+    assert "what share means" in said["the card is complete"]
+
+
+def test_what_does_not_apply_is_told_with_its_reason():
+    blind, drawing = Scorer("lonely", lonely, hard="high"), Selector("positive_only", positive_only)
+    reasons = dict(skipped(blind))
+    assert reasons["wrong labels are hard"] == "it names neither history nor labels"
+    assert reasons["the entry module is light"] == "no installed plugin offers it"
+    assert reasons[MEMORY] == "its record declares none"
+    for record in (blind, drawing):
+        assert not set(dict(skipped(record))) & set(dict(checks(record))), "a check applies, or it does not"
+
+
+def test_a_record_that_an_installed_plugin_offers_is_checked_as_its_own():
+    entry = installed().find("scorer", "aum")
+    assert entry_of(entry.record).plugin == entry.plugin
+    assert "the entry module is light" in dict(checks(entry.record))
+
+
+def test_an_entry_module_that_imports_torch_or_sleeps_is_found(tmp_path, monkeypatch):
+    (tmp_path / "heavy_entry.py").write_text("import torch\n")
+    (tmp_path / "slow_entry.py").write_text("import time\nwhile time.process_time() < 0.8: pass\n")
+    (tmp_path / "gone_entry.py").write_text("import there_is_none\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, told in (("heavy", "imports torch"), ("slow", "s of a core"), ("gone", "cannot be imported")):
+        with pytest.raises(AssertionError, match=told):
+            record_checks._light(Plugin(name, name, "1", f"{name}_entry"))
+    record_checks._light(Plugin("baselines", "prunebench", "0", "prunebench_baselines"))
 
 
 def test_too_little_declared_memory_is_found():

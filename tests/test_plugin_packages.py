@@ -4,6 +4,8 @@ and those that do everything wrong, installed beside them."""
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,15 @@ def test_new_plugins_and_examples_install_list_pass_their_checks_and_run(target,
         assert code == 0 and "FAILED" not in out and out.count("  ok  ") >= 12, out + err
     assert "skipped wrong labels are hard" in found[3][1], "knn_distance sees no label"
     assert ran[0] == 0 and "late_loss" in ran[1] and "gumbel" in ran[1] and "balanced" in ran[1], ran
+
+
+def test_their_own_tests_pass(target):
+    """But for the contract, which `check` runs on the installed ones."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(target), *filter(None, sys.path)])}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "-k", "not contract"]
+    files = sorted(map(str, target.parent.glob("*/tests/test_*.py")))
+    run = subprocess.run([*command, *files], cwd=target.parent, env=env, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0 and "10 passed" in run.stdout and len(files) == 5, run.stdout + run.stderr
 
 
 def test_what_is_wrong_with_a_package_is_told_and_stops_nobody(hostile, tmp_path):

@@ -79,6 +79,28 @@ def test_contract(entry, title, check):
     check()
 
 
+DRD = sorted(
+    (entry for entry in REGISTRY.entries["scorer"].values() if entry.plugin.distribution == "prunebench-drd"),
+    key=lambda entry: entry.record.name,
+)
+CHEAP = ("the function is", "options can", "the docstring", "the card", "the entry module")
+
+
+@pytest.mark.parametrize("entry", DRD, ids=named)
+def test_the_scorers_of_drd_keep_what_is_seen_without_a_training(entry):
+    done = [check() for title, check in checks(entry) if title.startswith(CHEAP)]
+    assert len(done) == len(CHEAP)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("entry", "title", "check"),
+    [pytest.param(e, *pair, id=f"{named(e)}: {pair[0]}") for e in DRD for pair in checks(e)],
+)
+def test_contract_of_drd(entry, title, check):
+    check()
+
+
 @drawable_kind("scorer")
 @settings(max_examples=12, deadline=None)
 @given(drawn_world=worlds())
