@@ -27,13 +27,8 @@ from prunebench import UserError, progress_display, prune
 from .names import PREFIX, Pair, known, nearest, written
 from .pictures import dataset_of
 
-REFERENCES = {  # DeepCore's networks that timm has under another name; the others are trained for as resnet18
-    **{f"ResNet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
-    **{f"VGG{depth}": f"vgg{depth}_bn" for depth in (11, 13, 16, 19)},
-    "MobileNetV3Large": "mobilenetv3_large_100",
-    "MobileNetV3Small": "mobilenetv3_small_100",
-    "InceptionV3": "inception_v3",
-}
+# DeepCore's networks that score here too; for any other a resnet18 does
+REFERENCES = {f"ResNet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)}
 
 
 class Pruned:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -74,8 +75,16 @@ def test_drd_by_its_name_alone(checkout, tmp_path):
     assert len(subsets(ran.stdout)[0]["indices"]) == 6
 
 
-def test_deepcore_goes_on_as_if_we_had_not_been_there(checkout, capsys):
+@pytest.fixture
+def three_threads():
+    """Another number of threads than prunebench's own two."""
     threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_deepcore_goes_on_as_if_we_had_not_been_there(checkout, capsys, three_threads):
     in_process(checkout, "--selection", "Uniform")
     plain = capsys.readouterr().out
     in_process(checkout, "--selection", "PB_kcenter")
@@ -83,7 +92,7 @@ def test_deepcore_goes_on_as_if_we_had_not_been_there(checkout, capsys):
     weights = [re.search(r"first weight (\S+)", printed)[1] for printed in (plain, ours)]
     assert weights[0] == weights[1], "the global generator stands where it stood"
     assert subsets(plain)[0]["indices"] != subsets(ours)[0]["indices"]
-    assert subsets(ours)[0]["threads"] == threads == torch.get_num_threads()
+    assert subsets(ours)[0]["threads"] == 3 == torch.get_num_threads()
 
 
 def test_weights_lead_to_a_weighted_training(checkout, capsys):
@@ -160,6 +169,19 @@ def test_a_package_that_deepcore_lacks_is_named(checkout, capsys):
 def test_failures_of_deepcore_itself_stay_its_own(checkout):
     with pytest.raises(KeyError, match="NoSuchData"):
         in_process(checkout, "--dataset", "NoSuchData")
+
+
+def test_the_python_of_the_page_runs(checkout, capsys):
+    page = (PLUGIN.parents[1] / "docs" / "deepcore.md").read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    assert "methods.DRD(" in code
+    sys.path.insert(0, str(checkout))
+    from deepcore.datasets import Planted
+
+    names = {"dst_train": Planted("")[-2]}
+    names["args"] = SimpleNamespace(device="cpu", dataset="Planted", model="MLP", im_size=(8, 8))
+    exec(code.replace("methods.DRD(", "methods.RANDOM_ORDER("), names)  # DRD takes minutes
+    assert len(names["subset"]["indices"]) == 6
 
 
 def test_every_method_is_listed(capsys):

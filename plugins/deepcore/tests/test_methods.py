@@ -66,6 +66,12 @@ def test_the_contract(methods):
         methods.RANDOM_ORDER(data, ARGS, 2)
 
 
+def test_a_network_that_deepcore_trains_scores_too(methods, capsys):
+    for model, reference in (("ResNet34", "resnet34"), ("MLP", "resnet18")):
+        methods.RANDOM(Held(), SimpleNamespace(**{**vars(ARGS), "model": model}), 0.25, 1).select()
+        assert f"prunebench: random, keep 0.25, seed 1, reference {reference}" in capsys.readouterr().out
+
+
 def test_a_name_of_deepcore_stays_deepcores(methods):
     assert methods.AUM == "DeepCore's own"
     with pytest.raises(UserError, match="no class CoresetMethod"):
