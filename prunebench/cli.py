@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from . import __version__, interchange
+from . import __version__, interchange, looking
 from .commands import Commands
 from .configuration import config_option
 from .errors import PrunebenchError, UserError
@@ -24,7 +24,6 @@ from .options import (
     Shard,
     Words,
     as_json,
-    cache_options,
     data_options,
     execution_options,
     harness_options,
@@ -175,7 +174,7 @@ def train(subset: Path, as_json: bool, **given: Any) -> None:
     "--out", type=click.Path(path_type=Path), help="Write here instead of standard output; of html, the folder."
 )
 def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, columns: str, **shown: Any) -> None:
-    """The leaderboard of one or more stores [default: runs]; CSV and JSON hold all columns."""
+    """Show the leaderboard of stores and bundles. [default: runs]; CSV and JSON hold all columns."""
     from . import boards
 
     out, track, margin = shown["out"], shown["track"], shown["margin"]
@@ -191,108 +190,18 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
 @click.option("--pictures", is_flag=True, help="Also easy and hard pictures, read from the data sets.")
 @click.option("--data-root", default="data", show_default=True, help="Where these data sets lie.")
 def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: Any) -> None:
-    """Figures of one or more stores [default: runs] as PNG, SVG and CSV, with an index.md that lists them."""
+    """Draw the figures of stores, with their data. [default: runs] As PNG, SVG and CSV, with an index.md that lists them."""
     from . import boards
 
     asked = pictures or "pictures" in given["only"]
     boards.report_of(stores or (Path("runs"),), data=Path(data_root) if asked else None, **given)
 
 
-cli.add_command(recipe)
-
-cli.add_command(interchange.export)
-cli.add_command(interchange.import_)
-
-
-# -- looking around ---------------------------------------------------------------------------------------------------
-
-
-@cli.command()
-@click.argument("what", required=False)
-@click.option("--bibtex", is_flag=True, help="Print the citation.")
-@click.option("--markdown", is_flag=True, help="Print the method card as Markdown.")
-@as_json
-def ls(what: str | None, bibtex: bool, markdown: bool, as_json: bool) -> None:
-    """List scorers, selectors, methods or datasets, or show one (`ls drd`, `ls selector:moderate`)."""
-    from . import listing
-
-    listing.show(what, bibtex, as_json, markdown)
-
-
-@cli.command()
-@click.argument("words", nargs=-1, metavar="[show] [NAME]")
-@click.option("--problems", is_flag=True, help="Only those that could not be loaded.")
-@as_json
-def plugins(words: tuple[str, ...], problems: bool, as_json: bool) -> None:
-    """Which plugins run here, from which package, and which could not be loaded; `show NAME` tells all of one."""
-    from . import plugin_listing
-
-    plugin_listing.show_plugins(words, problems, as_json)
-
-
-@cli.group(invoke_without_command=True)
-@as_json
-@click.pass_context
-def datasets(ctx: click.Context, as_json: bool) -> None:
-    """Which data sets there are, and which files each expects; `cache` and `verify` decode one once."""
-    from . import listing
-
-    if ctx.invoked_subcommand is None:
-        listing.show("datasets", False, as_json)
-
-
-@datasets.command("cache")
-@click.argument("dataset")
-@cache_options
-def cache_dataset(**given: Any) -> None:
-    """Decode a data set of picture files once, into a memory-mapped file that later commands find by themselves."""
-    from . import caches
-
-    caches.cache(**given)
-
-
-@datasets.command("verify")
-@click.argument("dataset")
-@cache_options
-def verify_dataset(**given: Any) -> None:
-    """Check what `datasets cache` made, block by block."""
-    from . import caches
-
-    caches.verify(**given)
-
-
-cli.add_command(submit)
-cli.add_command(verify)
-
-
-@cli.command()
-@click.argument("name")
-@click.option("-x", "stop_at_first", is_flag=True, help="Stop at the first check that fails.")
-def check(name: str, stop_at_first: bool) -> None:
-    """Run the conformance checks on a scorer or selector (`check aum`, `check selector:moderate`)."""
-    from . import reporting
-
-    reporting.check(name, stop_at_first)
-
-
-@cli.command("new-plugin")
-@click.argument("name")
-@click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
-@click.option("--selector", is_flag=True, help="A selector instead of a scorer.")
-def new_plugin(name: str, folder: Path | None, selector: bool) -> None:
-    """Write a whole plugin package that installs, passes its checks and runs [default DIR: prunebench-NAME]."""
-    from . import new_plugin as package
-
-    package.new_plugin(name, folder, selector)
-
-
-@cli.command()
-@as_json
-def doctor(as_json: bool) -> None:
-    """Say what this machine offers and whether prunebench can work here."""
-    from . import listing
-
-    listing.doctor(as_json)
+for command in (
+    *(recipe, submit, verify, interchange.export, interchange.import_),
+    *(looking.ls, looking.plugins, looking.datasets, looking.check, looking.new_plugin, looking.doctor),
+):
+    cli.add_command(command)
 
 
 # -- beginning and end ------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ _file = click.Path(path_type=Path)
 @click.option("--copy", is_flag=True, help="Copies of the pictures in place of links (imagefolder, timm).")
 @click.option("--keys", "names", is_flag=True, help="Keys in place of positions (txt).")
 def export(selection: Path, to: str, out: Path, dataset: str | None, data_root: str, **how: bool) -> None:
-    """Write a subset for NumPy, pandas, PyTorch, Hugging Face, torchvision or timm."""
+    """Write a subset for other libraries. NumPy, pandas, PyTorch, Hugging Face, torchvision, timm."""
     from .exports import export as write
     from .files import load_selection
     from .fitting import of_the_data
@@ -48,7 +48,7 @@ def export(selection: Path, to: str, out: Path, dataset: str | None, data_root: 
 @click.option("--array", metavar="NAME", help="Which array, where the file holds several.")
 @click.option("--hard", type=click.Choice(["high", "low"]), help="Which end of the scores is hard.")
 def import_(file: Path, dataset: str, data_root: str, kind: str, out: Path, array: str | None, hard: Any) -> None:
-    """Bring scores or a subset of somebody else's, for a data set; `select` and `train` take it from there."""
+    """Bring others' scores or subset for a data set. `select` and `train` take it from there."""
     from .files import refuse_unwritable, save_scores, save_selection
     from .fitting import of_the_data, scores_of_the_data
     from .foreign import read_scores, read_selection

@@ -21,7 +21,7 @@ from .options import as_json
 @click.option("--scores", is_flag=True, help="Also the numbers of the scores: subsets can be selected again from them.")
 @as_json
 def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: bool, as_json: bool) -> None:
-    """Pack the finished trials of a store, with their subsets, for others to verify."""
+    """Pack a store's finished trials for others to verify. Their subsets go with them."""
     from .bundles.packing import submit
 
     packed = submit(store, out, scores=scores, name=name, contact=contact, link=link)
@@ -49,7 +49,7 @@ def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: b
 def verify(
     path: Path, data_root: str | None, dataset: str, label_noise: str, retrain: int, seed: int, as_json: bool
 ) -> None:
-    """Check a store, a bundle, or a folder of bundles: hashes, sizes, identities, claims."""
+    """Check a store, a bundle, or a folder of bundles. Hashes, sizes, identities, claims."""
     asked = retrain or seed or dataset or label_noise or data_root is not None
     if path.is_dir() and not holds_bundles(path):
         if asked:

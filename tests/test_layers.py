@@ -95,6 +95,7 @@ LAYERS = [
         "experiments",
         "commands",
         "submissions",
+        "looking",
         "cli",
     ),
 ]

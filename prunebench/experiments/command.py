@@ -16,7 +16,7 @@ from . import PROFILES
 
 @click.group()
 def recipe() -> None:
-    """The figures and tables of papers as data: list them, look at one, run it."""
+    """Run the figures and tables of papers. List them, look at one, run it."""
 
 
 @recipe.command("ls")
