@@ -190,7 +190,7 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
 @click.option("--pictures", is_flag=True, help="Also easy and hard pictures, read from the data sets.")
 @click.option("--data-root", default="data", show_default=True, help="Where these data sets lie.")
 def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: Any) -> None:
-    """Draw the figures of stores, with their data. [default: runs] As PNG, SVG and CSV, with an index.md that lists them."""
+    """Draw the figures of stores, with their data. [default: runs] PNG, SVG and CSV, and an index.md."""
     from . import boards
 
     asked = pictures or "pictures" in given["only"]
