@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from bundled import card_of, copied, forge, reseal
+from trainings import QUICK
 
 import prunebench as pb
 from prunebench import UserError, VerifyError
 from prunebench.bundles import retraining
 from prunebench.bundles.against_data import Data
 from prunebench.bundles.contents import open_bundle
+from prunebench.bundles.packing import submit
 from prunebench.bundles.retraining import interval
 from prunebench.bundles.verifying import verify
 from prunebench.cli import main
@@ -196,3 +199,12 @@ def test_a_bundle_that_is_not_sound_is_on_no_board(bundle, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["leaderboard", str(bundle.parent / "runs"), str(own)])
     assert ended.value.code == 4 and "is not sound" in capsys.readouterr().err
+
+
+def test_one_data_set_at_two_sizes_of_picture(tmp_path):
+    """The fingerprint of data knows no size of picture: each trial is trained at its own."""
+    for size in (8, 16):
+        list(pb.run(replace(QUICK, seeds=1, image_size=size, store=str(tmp_path / "runs"))))
+    submit(tmp_path / "runs", tmp_path / "b.zip")
+    (found,) = verify(tmp_path / "b.zip", retrain=6)
+    assert found.verdict.sound and found.verdict.looked["trained again"] == "6 of 6 trials, seed 0: 6 equal"

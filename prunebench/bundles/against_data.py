@@ -43,18 +43,27 @@ class Data:
     label_noise: str = ""  # as a file, which a bundle can only name
 
 
-def load_all(bundles: list[Bundle], data: Data, registry: Registry) -> dict[str, Harness]:
-    """Fingerprint -> harness on those data, of all data that sound bundles name; other data are refused in verdicts.
+Harnesses = Mapping[tuple[str, int], Harness]  # (fingerprint, image size) -> a harness on those data
+
+
+def harness_of(record: Record, harnesses: Harnesses) -> Harness | None:
+    """The harness on the data of a record; an index file is of one size of pictures as of another."""
+    fingerprint, size = record.result["fingerprint"], record.identity.get("image_size")
+    fitting = (harness for place, harness in harnesses.items() if place[0] == fingerprint and size in (None, place[1]))
+    return next(fitting, None)
+
+
+def load_all(bundles: list[Bundle], data: Data, registry: Registry) -> Harnesses:
+    """Harnesses on all data that sound bundles name; other data than those here are refused in verdicts.
 
     Raises:
         UserError: data that are not here.
     """
-    found: dict[str, Harness] = {}
+    found: dict[tuple[str, int], Harness] = {}
     for bundle in bundles:
         for told in bundle.manifest.get("data", ()) if bundle.verdict.sound else ():
-            if told["fingerprint"] in found:
-                continue
-            here = _load(told, data, registry)
+            place = told["fingerprint"], told["image_size"]
+            here = found[place].dataset if place in found else _load(told, data, registry)
             if (here.fingerprint, here.test.fingerprint) != (told["fingerprint"], told["test_fingerprint"]):
                 bundle.verdict.refuse(
                     "data",
@@ -64,7 +73,8 @@ def load_all(bundles: list[Bundle], data: Data, registry: Registry) -> dict[str,
                     f"{here.test.fingerprint[:12]})",
                 )
                 continue
-            found[here.fingerprint] = Harness(here, temporary_store(), registry, device_name="cpu")
+            if place not in found:
+                found[place] = Harness(here, temporary_store(), registry, device_name="cpu")
     return found
 
 
@@ -92,16 +102,16 @@ def _setting(text: str, data: Data) -> Setting:
     return found
 
 
-def check_data(bundle: Bundle, harnesses: Mapping[str, Harness]) -> None:
+def check_data(bundle: Bundle, harnesses: Harnesses) -> None:
     """Refuse, in the bundle's verdict, what does not fit the data."""
     verdict = bundle.verdict
     for trial in bundle.trials:
-        if harness := harnesses.get(trial.result["fingerprint"]):
+        if harness := harness_of(trial, harnesses):
             with verdict.refusing("data", bundle.file_of(trial)):
                 _refuse_other_classes(bundle, trial, harness.dataset)
                 _refuse_impossible_recalls(trial, harness.dataset)
     for record in bundle.records("selections"):
-        if harness := harnesses.get(record.result["fingerprint"]):
+        if harness := harness_of(record, harnesses):
             with verdict.refusing("data", bundle.file_of(record)):
                 _refuse_other_keys(record, harness.dataset)
     names = sorted({harness.dataset.name for harness in harnesses.values()})
@@ -139,11 +149,11 @@ def _refuse_other_keys(record: Record, dataset: Dataset) -> None:
         raise VerifyError("its keys are not those of its positions: the index file was altered")
 
 
-def check_selected_again(bundle: Bundle, harnesses: Mapping[str, Harness]) -> None:
+def check_selected_again(bundle: Bundle, harnesses: Harnesses) -> None:
     """Refuse, in the bundle's verdict, subsets that their method and seed do not give here."""
     again = total = 0
     for record in bundle.records("selections"):
-        harness = harnesses.get(record.result["fingerprint"])
+        harness = harness_of(record, harnesses)
         total += 1
         if harness is None:
             continue

@@ -31,6 +31,7 @@ from ..models import canonical
 from ..store import Record
 from ..trials import Selected, Trial, everything, run_trial, trial_identity
 from ..types import Selection
+from .against_data import Harnesses, harness_of
 from .contents import Bundle, subset_of
 
 _LONGEST = 4  # times the steps of the recipe at full data: longer trainings are not repeated because a bundle says so
@@ -58,9 +59,9 @@ class Reproduced:
         return f"{100 * self.reported:.2f} % reported, {100 * self.reproduced:.2f} % here, {how}"
 
 
-def sample(bundle: Bundle, harnesses: Mapping[str, Harness], count: int, seed: int) -> list[Record]:
+def sample(bundle: Bundle, harnesses: Harnesses, count: int, seed: int) -> list[Record]:
     """``count`` trials that can be trained here, drawn from (seed, the bundle's hash)."""
-    possible = [trial for trial in bundle.trials if not why_not(trial, harnesses.get(trial.result["fingerprint"]))]
+    possible = [trial for trial in bundle.trials if not why_not(trial, harness_of(trial, harnesses))]
     drawn = random.Random(f"{seed} {bundle.verdict.manifest_sha256}")
     return sorted(drawn.sample(possible, min(count, len(possible))), key=lambda trial: trial.id)
 
@@ -85,13 +86,14 @@ def why_not(trial: Record, harness: Harness | None) -> str:
     return f"{result['steps']} steps are too many to repeat" if result["steps"] > _LONGEST * row.steps else ""
 
 
-def train_again(bundle: Bundle, trial: Record, harness: Harness) -> Reproduced:
+def train_again(bundle: Bundle, trial: Record, harness: Harness | None) -> Reproduced:
     """The trial, trained and tested here.
 
     Raises:
         VerifyError: this version would train something else under its name.
         CellError: the training failed.
     """
+    assert harness is not None  # `sample` takes no others
     record = bundle.selection_of(trial)
     result = trial.result
     here = _with_threads(harness, result["threads"])
@@ -194,13 +196,13 @@ def _spread(accuracies: Sequence[float]) -> float:
 
 
 def _row(trial: Record) -> tuple[Any, ...]:
-    named = ("fingerprint", "scorer", "selector", "keep", "model", "train_budget", "steps", "policy", "reference")
+    named = ("fingerprint", "image_size", "scorer", "selector", "keep", "model", "train_budget", "steps", "policy")
     content = trial.result["selection"] if trial.result["selector"] == "subset" else ""
     return (*(trial.result[name] for name in named), content)
 
 
 def check_trained_again(
-    bundle: Bundle, harnesses: Mapping[str, Harness], count: int, seed: int, say: Callable[[str], None]
+    bundle: Bundle, harnesses: Harnesses, count: int, seed: int, say: Callable[[str], None]
 ) -> list[Reproduced]:
     """Train ``count`` trials again; refuse, in the bundle's verdict, those that come out otherwise."""
     verdict, found = bundle.verdict, list[Reproduced]()
@@ -209,7 +211,7 @@ def check_trained_again(
         name = bundle.file_of(trial)
         with verdict.refusing("trained again", name):
             try:
-                again = train_again(bundle, trial, harnesses[trial.result["fingerprint"]])
+                again = train_again(bundle, trial, harness_of(trial, harnesses))
             except VerifyError:
                 raise
             except PrunebenchError as failure:
@@ -223,7 +225,7 @@ def check_trained_again(
         f"{told.count(word)} {word}" for word in ("equal", "within", "unjudged", "apart") if word in told
     )
     verdict.looked["trained again"] = f"{len(found)} of {len(bundle.trials)} trials, seed {seed}: {counts or 'none'}"
-    reasons = sorted({why_not(t, harnesses.get(t.result["fingerprint"])) for t in bundle.trials} - {""})
+    reasons = sorted({why_not(t, harness_of(t, harnesses)) for t in bundle.trials} - {""})
     if len(wanted) < count and reasons:
         verdict.remarks.append(f"{len(wanted)} of {count} could be trained again: {'; '.join(reasons)}"[:300])
     return found
