@@ -28,6 +28,7 @@ from .options import (
     execution_options,
     harness_options,
     policy_option,
+    report_options,
     track_option,
     train_options,
 )
@@ -184,11 +185,7 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
 
 @cli.command()
 @click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the figures.")
-@click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True, help="As of leaderboard.")
-@click.option("--only", type=Words(), default="", metavar="KINDS", help="e.g. curves,pareto [default: all].")
-@click.option("--pictures", is_flag=True, help="Also easy and hard pictures, read from the data sets.")
-@click.option("--data-root", default="data", show_default=True, help="Where these data sets lie.")
+@report_options
 def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: Any) -> None:
     """Draw the figures of stores, with their data. [default: runs] PNG, SVG and CSV, and an index.md."""
     from . import boards

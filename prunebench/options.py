@@ -157,3 +157,12 @@ cache_options = options(
     ),
     as_json,
 )
+report_options = options(
+    click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the figures."),
+    click.option(
+        "--group-by", type=Words(), default="dataset,budget,model", show_default=True, help="As of leaderboard."
+    ),
+    click.option("--only", type=Words(), default="", metavar="KINDS", help="e.g. curves,pareto [default: all]."),
+    click.option("--pictures", is_flag=True, help="Also easy and hard pictures, read from the data sets."),
+    click.option("--data-root", default="data", show_default=True, help="Where these data sets lie."),
+)
