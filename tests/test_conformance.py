@@ -6,8 +6,10 @@ import torch
 
 from prunebench import MethodError, Scorer, Selector, UserError, record_checks, testing
 from prunebench.drawn import drawn, kept_in, peak_bytes, values_in, world
+from prunebench.edges import edge_harness
 from prunebench.methods import Plugin
 from prunebench.registry import installed
+from prunebench.scoring import score
 from prunebench.testing import Subject, checks, entry_of, skipped
 
 ORDER = "an example's result goes with it, wherever it stands"
@@ -143,6 +145,11 @@ def test_what_breaks_at_the_edge_is_found_and_a_refusal_is_none():
     assert [title.rpartition(": ")[2] for title in edge] == ["one class", "constant pictures"]
     assert all("every score must be finite" in said and "raise prunebench.UserError" in said for said in edge.values())
     assert failures(Scorer("careful", careful, hard="high")) == {}
+
+
+def test_a_reference_training_on_one_class_is_refused_in_a_sentence():
+    with pytest.raises(UserError, match="has one class only: a reference training needs at least two"):
+        score(edge_harness("one class", 2), installed().method("scorer", "aum"))
 
 
 @pytest.mark.parametrize("hard, wrong", [("high", False), ("low", True)])
