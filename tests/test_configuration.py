@@ -1,6 +1,7 @@
 """``--config FILE.toml``: the same options as on the command line, which wins; a file is data and names no code."""
 
 import json
+from itertools import takewhile
 
 import pytest
 
@@ -171,8 +172,8 @@ def test_the_documented_file_is_one(tmp_path):
     from pathlib import Path
 
     page = (Path(__file__).parents[1] / "docs" / "files.md").read_text()
-    example = page[page.index("    scorer = [") : page.index("Nothing is ever unpickled")]
-    (tmp_path / "c.toml").write_text("\n".join(line.strip() for line in example.splitlines()))
+    example = takewhile(lambda line: line.startswith("    "), page[page.index("    scorer = [") :].splitlines())
+    (tmp_path / "c.toml").write_text("\n".join(line.strip() for line in example))
     taken = options_of(run, tmp_path / "c.toml")
     assert taken["keep"] == "0.1,0.3" and taken["scorers"] == ["drd", "el2n(epoch=5)"] and taken["fail_fast"] is True
 
