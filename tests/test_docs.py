@@ -139,3 +139,17 @@ def test_the_tables_of_imagenet_are_counted_and_hold_no_hours():
         ((ROOT / "benchmarks" / "README.md").read_text(), "imagenet_cost"),
     ):
         assert command in page
+
+
+def test_recipes_on_digits_are_the_records():
+    """Every mean and interval that the page gives of a comparison is the record's."""
+    page = (ROOT / "docs" / "recipes_on_digits.md").read_text()
+    for number in (3, 4):
+        record = json.loads((ROOT / "docs" / "figures" / f"drd-fig{number}.json").read_text())
+        assert not record["failed"] and f"drd-fig{number}" in record["command"]
+        for one in (c for c in record["compared"] if c["published"]["paper"] == record["paper"]):
+            measured, sign = one["measured"], "+" if number == 4 else ""
+            assert f"{measured['mean']:{sign}.2f}" in page, one
+            assert f"{measured['sd'] if number == 4 else measured['half']:.2f}" in page, one
+    silhouettes = (ROOT / "docs" / "figures" / "drd-fig2-silhouette.csv").read_text().split()[1:]
+    assert ", ".join(f"{float(row.split(',')[3]):.3f}" for row in silhouettes) in page
