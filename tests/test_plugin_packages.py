@@ -1,8 +1,10 @@
 """Plugins as real packages: those that `new-plugin` writes and those of `examples`, installed, listed, checked and run;
 and those that do everything wrong, installed beside them."""
 
+import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -135,6 +137,11 @@ def test_a_strict_process_raises_and_an_allow_list_keeps_strangers_out(hostile, 
         ("history", "means something else inside a method"),
         ("x" * 60, "60 characters"),
         ("drd", "there is a scorer 'drd'"),
+        (
+            "baselines",
+            "prunebench-baselines is a name of prunebench's own: give another name, for example my-baselines",
+        ),
+        ("prunebench-datasets", "a name of prunebench's own"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_in_a_sentence(name, told, tmp_path, monkeypatch):
@@ -147,6 +154,23 @@ def test_a_name_that_cannot_be_is_refused_in_a_sentence(name, told, tmp_path, mo
 def test_a_distribution_that_is_installed_is_not_written_again():
     with pytest.raises(UserError, match=r"prunebench-drd .* is installed already"):
         named("drd", "selector", installed())
+
+
+@pytest.mark.parametrize("name", ["drd", "deepcore"])
+def test_a_package_of_the_projects_own_is_not_written_where_it_is_not_installed(name, monkeypatch):
+    def not_installed(distribution):
+        raise importlib.metadata.PackageNotFoundError(distribution)
+
+    monkeypatch.setattr(importlib.metadata, "version", not_installed)
+    with pytest.raises(UserError, match=f"prunebench-{name} is a name of prunebench's own"):
+        named(name, "selector", installed())
+
+
+def test_a_module_that_is_there_is_not_hidden(tmp_path, monkeypatch):
+    (tmp_path / "prunebench_mine.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="there is a module prunebench_mine already"):
+        named("mine", "scorer", installed())
 
 
 @pytest.mark.parametrize("text", ["late-loss", "Late_Loss", "prunebench-late.loss", "prunebench_late-loss"])
@@ -174,6 +198,12 @@ def test_nothing_is_written_over(tmp_path, monkeypatch):
     new_plugin("late-loss", None)
     assert sorted(os.listdir("empty")) == sorted(os.listdir("prunebench-late-loss")) and len(os.listdir("empty")) == 6
     assert sorted(os.listdir()) == ["empty", "file", "full", "link", "prunebench-late-loss"]
+
+
+def test_a_path_with_a_space_is_told_as_a_shell_takes_it(tmp_path, capsys):
+    new_plugin("late-loss", tmp_path / "my plugin")
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "pip install" in line]
+    assert shlex.split(told) == ["pip", "install", "-e", str(tmp_path / "my plugin")]
 
 
 def test_a_place_that_takes_no_files_is_told(tmp_path):
