@@ -59,7 +59,7 @@ def show(what: str | None, bibtex: bool, as_json: bool, markdown: bool = False) 
 
 def _drd_missing(registry: Registry) -> None:
     if not any(e.record.name == "drd" for e in registry.entries["scorer"].values()):
-        click.echo("drd is a package of its own: pip install prunebench-drd (in a clone: pip install -e plugins/drd)")
+        click.echo(f"drd{registry.why_missing('drd')}")
 
 
 def _one(what: str, bibtex: bool, as_json: bool, markdown: bool) -> None:

@@ -90,7 +90,8 @@ def test_what_is_wrong_with_a_package_is_told_and_stops_nobody(hostile, tmp_path
     calls = [["plugins", "--json"], ["ls", "scorers"], ["ls", "fine"], ["ls", "new"], ["check", "new"]]
     calls += [["--no-plugin", "prunebench-clashing", "ls", "scorer:aum"], ["plugins", "show", "prunebench-broken"]]
     calls += [["plugins", "show", "prunebench-fine", "--json"], ["run", "--scorer", "aum", "--selector", "hardest"]]
-    plugins, scorers, fine, new, checked, alone, broken, page, run = commands(hostile, tmp_path, *calls)
+    calls += [["plugins", "show", "prunebench-too-new"]]
+    plugins, scorers, fine, new, checked, alone, broken, page, run, newer = commands(hostile, tmp_path, *calls)
     problems = {row["distribution"]: row["problem"] for row in json.loads(plugins[1]) if row["problem"]}
     assert problems == {
         "prunebench-broken": "ModuleNotFoundError: No module named 'there_is_no_such_module'",
@@ -105,6 +106,7 @@ def test_what_is_wrong_with_a_package_is_told_and_stops_nobody(hostile, tmp_path
     assert checked[0] == 2 and "needs prunebench>=99" in checked[2]
     assert alone[0] == 0 and "prunebench-clashing" not in alone[1]
     assert "way out" in broken[1] and "--no-plugin prunebench_broken" in broken[1]
+    assert "way out     pip install -U prunebench, or run with --no-plugin prunebench_too_new" in newer[1]
     (row,) = json.loads(page[1])
     assert row["hooks"] == ["prunebench_scorers"] and row["requires"] == ["prunebench"]
     assert row["from"].endswith("prunebench_fine.py") and row["entry_point"] == "prunebench_fine = prunebench_fine"
@@ -121,6 +123,11 @@ def test_a_strict_process_raises_and_an_allow_list_keeps_strangers_out(hostile, 
     assert told[0] == 0 and "plugin prunebench_fine of prunebench-fine 1.0 loaded in" in told[2]
     on = {row["distribution"] for row in json.loads(plugins[1]) if row["state"] == "on"}
     assert on == {"prunebench", "prunebench-fine"}
+    calls = [["plugins", "--problems"], ["plugins", "show", "fine"], ["ls", "scorers"], ["ls", "drd"]]
+    told, shown, listed, drd = commands(hostile, tmp_path, *calls, PRUNEBENCH_PLUGINS="fine")
+    assert told[0] == 0 and "PRUNEBENCH_PLUGINS names 'fine', and there is no such plugin" in told[1]
+    assert shown[0] == 0 and "way out     correct the list" in shown[1]
+    assert listed[0] == 0 and "drd: prunebench-drd was left out" in listed[1] and "pip install" not in drd[2]
 
 
 @pytest.mark.parametrize(
