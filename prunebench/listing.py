@@ -125,9 +125,12 @@ def entries_named(name: str, kinds: Sequence[str] = KINDS) -> list[Entry]:
     """The entries of a name; ``scorer:NAME`` picks one kind.
 
     Raises:
-        UserError: nothing bears that name.
+        UserError: nothing bears that name, or options stand behind it.
     """
     registry = installed()
+    bare, bracket, _ = name.partition("(")
+    if bracket:
+        raise UserError(f"{name!r} has options: give the name without them, {bare.strip()!r}")
     kind, colon, rest = name.partition(":")
     if colon and kind in KINDS:
         return [_find(kind, rest)]

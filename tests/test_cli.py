@@ -89,6 +89,7 @@ def test_listings_are_machine_readable(capsys):
      (["score", "--scorer", "aum", "--from-log", "x.npz", "--dataset", "digits"], "exclude each other"),
      (["verify", "there-is-none"], "no store"),
      (["leaderboard", "there-is-none"], "no store"), (["check", "nothing"], "nothing is called"),
+     (["check", "el2n(epoch=2)"], "give the name without them, 'el2n'"),
      (["train", "--subset", "none.npy"], "no file"), (["plugins", "strange"], "no plugin"),
      (["plugins", "show"], "name one plugin"), (["plugins", "show", "dr"], "did you mean 'drd'"),
      (["new-plugin", "aum"], "there is a scorer 'aum' already"), (["new-plugin", "class"], "is a keyword"),
@@ -186,6 +187,7 @@ def test_check_tells_what_fails_what_does_not_apply_and_stops_at_the_first(capsy
     assert call("check", "scorer:random") == 4
     told = capsys.readouterr()
     assert "FAILED  one: do better" in told.out and "ok      two" in told.out and "2 checks failed" in told.err
+    assert "FAILED  1 more for the reason of 'one': three" in told.out and told.out.count("do better") == 1
     assert "skipped wrong labels are hard: it names neither history nor labels" in told.out
     assert call("check", "-x", "scorer:random") == 4
     assert "two" not in capsys.readouterr().out
