@@ -20,7 +20,7 @@ from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
 from .datasets.threads import cores
 from .display import tell
-from .errors import CellError, PrunebenchError, UserError, VerifyError, kind_and_text
+from .errors import CellError, MethodError, PrunebenchError, UserError, VerifyError, kind_and_text
 from .execution.tasks import Outcome, describe
 from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from .fitting import fitted
@@ -311,12 +311,16 @@ def _tried(title: str, run_check: Callable[[], None]) -> tuple[str, float]:
     """(what a check says, or nothing; seconds). A line on standard error tells what takes long while it does."""
     slow = threading.Timer(SLOW_SECONDS, tell, (f"  ...     {title}", sys.stderr))
     slow.daemon = True
+    from .testing import EXACT
+
     started, told = time.perf_counter(), ""
     slow.start()
     try:
         run_check()
     except AssertionError as wrong:
         told = str(wrong) or "an assertion of the method's own failed"
+    except MethodError as wrong:
+        told = str(wrong) + (EXACT if " kept " in str(wrong) else "")
     except Exception as wrong:
         told = kind_and_text(wrong)
     finally:

@@ -38,7 +38,7 @@ from .scoring import ask
 from .types import Chosen, Scored, Split
 
 FINITE = ": compute something finite there, or raise prunebench.UserError with what is wrong"
-EXACT = ": keep exactly the budget, distinct positions, or raise prunebench.UserError with what is wrong"
+EXACT = ": return exactly the budget of distinct positions, or raise prunebench.UserError with what is wrong"
 Part = tuple[str, Callable[[], None] | str]  # title, and the check or why it does not apply
 KEEPS = (0.004, 0.1, 0.37, 0.5, 1.0)
 DATA = "planted(train=120,test=24,mislabelled=0.1,duplicates=0.1,rare=0.1)"

@@ -193,6 +193,23 @@ def test_check_tells_what_fails_what_does_not_apply_and_stops_at_the_first(capsy
     assert "two" not in capsys.readouterr().out
 
 
+def test_check_tells_one_fault_once_whatever_its_numbers(capsys, monkeypatch):
+    from prunebench import MethodError, testing
+
+    def keeps(budget):
+        def check():
+            raise MethodError(f"none kept 0 examples, the budget is {budget}")
+
+        return check
+
+    monkeypatch.setattr(testing, "checks", lambda entry: iter([(f"of {k}", keeps(k)) for k in (1, 5, 20)]))
+    assert call("check", "scorer:random") == 4
+    told = capsys.readouterr()
+    assert "FAILED  of 1: none kept 0 examples, the budget is 1: return exactly the budget of distinct" in told.out
+    assert "FAILED  2 more for the reason of 'of 1': of 5; of 20" in told.out and told.out.count("FAILED") == 2
+    assert "3 checks failed" in told.err
+
+
 def test_a_plugin_is_shown_whole(capsys):
     assert call("plugins", "show", "drd") == 0
     shown = capsys.readouterr().out

@@ -196,7 +196,7 @@ def overwrites(hardness, budget):
     [
         (
             keeps_none,
-            "the budget is 1: keep exactly the budget, distinct positions, or raise prunebench.UserError with wh",
+            "the budget is 1: return exactly the budget of distinct positions, or raise prunebench.UserError",
         ),
         (overwrites, r"changed its input hardness: copy it first \(its number was thrown away\)$"),
     ],
