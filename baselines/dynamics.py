@@ -37,7 +37,9 @@ def first_epochs(history: Tensor, epochs: int | None, window: int, shortest: int
     recorded = history.shape[1]
     counted = recorded if epochs is None else epochs
     if not 1 <= counted <= recorded:
-        raise UserError(f"epochs={epochs} is not among the {recorded} recorded: lower it or raise --reference-epochs")
+        raise UserError(f"epochs={epochs} is not among the {recorded} recorded: lower it or record more epochs")
+    if counted < shortest:
+        raise UserError(f"epochs that count: {counted}; a window takes {shortest} or more: record or count more")
     if not shortest <= window <= counted:
         raise UserError(f"window={window} does not fit {counted} epochs: choose {shortest} to {counted}")
     return counted

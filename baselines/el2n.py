@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from prunebench import UserError
+
 
 def el2n(history: Tensor, *, epoch: int = 10, runs: int = 1) -> Tensor:
     """Mean error norm after ``epoch`` finished epochs.
@@ -27,13 +29,13 @@ def el2n(history: Tensor, *, epoch: int = 10, runs: int = 1) -> Tensor:
         (N,) float64 in [0, sqrt 2], high = hard.
 
     Raises:
-        ValueError: the history is shorter than ``epoch`` or has fewer than ``runs`` runs.
+        UserError: the history is shorter than ``epoch`` or has fewer than ``runs`` runs.
     """
     recorded_runs, epochs, examples = history.shape
     if not 1 <= epoch <= epochs:
-        raise ValueError(f"epoch={epoch} is not among the {epochs} recorded epochs: choose 1 to {epochs}")
+        raise UserError(f"epoch={epoch} is not among the {epochs} recorded epochs: choose 1 to {epochs}")
     if runs > recorded_runs:
-        raise ValueError(f"runs={runs} asks for more than the {recorded_runs} recorded: record more or lower runs")
+        raise UserError(f"runs={runs} asks for more than the {recorded_runs} recorded: record more or lower runs")
     total = torch.zeros(examples, dtype=torch.float64, device=history.device)
     for run in history:
         total += run[epoch - 1]

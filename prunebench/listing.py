@@ -59,7 +59,7 @@ def show(what: str | None, bibtex: bool, as_json: bool, markdown: bool = False) 
 
 def _drd_missing(registry: Registry) -> None:
     if not any(e.record.name == "drd" for e in registry.entries["scorer"].values()):
-        click.echo("drd is a package of its own: pip install prunebench-drd (in a clone: pip install -e plugins/drd)")
+        click.echo(f"drd{registry.why_missing('drd')}")
 
 
 def _one(what: str, bibtex: bool, as_json: bool, markdown: bool) -> None:
@@ -125,9 +125,12 @@ def entries_named(name: str, kinds: Sequence[str] = KINDS) -> list[Entry]:
     """The entries of a name; ``scorer:NAME`` picks one kind.
 
     Raises:
-        UserError: nothing bears that name.
+        UserError: nothing bears that name, or options stand behind it.
     """
     registry = installed()
+    bare, bracket, _ = name.partition("(")
+    if bracket:
+        raise UserError(f"{name!r} has options: give the name without them, {bare.strip()!r}")
     kind, colon, rest = name.partition(":")
     if colon and kind in KINDS:
         return [_find(kind, rest)]

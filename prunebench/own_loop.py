@@ -9,6 +9,7 @@ temporary file, (N, C) float32.
 from __future__ import annotations
 
 import json
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from .streams import (
     Watch,
     checked_batch,
     methods_of,
+    refuse_incomplete,
     refuse_relabelled,
     refuse_repeated,
     refuse_unfit,
@@ -72,8 +74,9 @@ class Recorder:
         fingerprint: str | None = None,
     ) -> None:
         for name, value in (("n", n), *((("epochs", epochs),) if epochs is not None else ())):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
                 raise UserError(f"a recorder needs {name} as a whole number from 1 on, got {value!r}")
+        n, epochs = int(n), None if epochs is None else int(epochs)
         self.n, self.epochs, self.epoch, self.classes = n, epochs, 0, 0
         self.keys = None if keys is None else tuple(keys)
         if self.keys is not None and not len(self.keys) == len(set(self.keys)) == n:
@@ -173,9 +176,11 @@ class Recorder:
         statistics = statistics_of(method)
         if absent := [name for name in statistics if name not in self._kept]:
             here = ", ".join(watch.method.label for watch in self._watches)
+            known = {name for watch in self._watches for name in watch.statistics}
             raise UserError(
                 f"this recorder watches {here}, and keeps no {absent[0]} for {method.label}: make it with "
-                f"watch=({method.label!r},), or with history=True"
+                f"watch=({method.label!r},), beside what else is wanted"
+                + (", or with history=True" if known.issuperset(statistics) else "")
             )
         histories = {name: torch.stack(self._kept[name]).float()[None] for name in statistics}  # (1, E, N)
         given = histories if isinstance(record.watch, tuple) else next(iter(histories.values()))
@@ -267,10 +272,9 @@ class Recorder:
         if told != self._told():
             differ = sorted(k for k in {*told, *self._told()} if told.get(k) != self._told().get(k))
             raise UserError(f"the state is of a recorder with other {', '.join(differ)}: make this one like it")
-        mine = self.state_dict()
-        ours = {name for name in mine if not name.startswith(("history/", "previous/"))}
-        if bad := [k for k in sorted(ours) if k not in state or state[k].shape != mine[k].shape]:
-            raise UserError(f"the state of the recorder is incomplete ({bad[0]}): save it again")
+        mine = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
+        refuse_incomplete(state, {k: shape for k, shape in mine.items() if not k.startswith(("history/", "previous/"))})
+        refuse_incomplete(state, self._grown(state))
         self.epoch, self.classes = int(state["epoch"]), int(state["classes"])
         self._labels = state["labels"].clone()
         for part in self._open.values():
@@ -281,6 +285,15 @@ class Recorder:
                     tensor.copy_(state[f"stream/{watch.method.text}/{name}"])
         for name in self._kept:
             self._kept[name] = list(state[f"history/{name}"].clone()) if f"history/{name}" in state else []
+
+    def _grown(self, state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+        """What a state must hold besides once something was told: the history kept, and the logits before."""
+        epoch = int(state["epoch"])
+        found: dict[str, tuple[int, ...]] = {f"history/{name}": (epoch, self.n) for name in self._kept if epoch}
+        for at, part in self._open.items():
+            if part.wants_previous and (bool(state[f"seen/{at}"].any()) or (at == "presentation" and epoch)):
+                found[f"previous/{at}"] = (self.n, int(state["classes"]))
+        return found
 
     def save(self, path: str | Path) -> Path:
         """`state_dict` as one safetensors file, which appears whole or not at all."""

@@ -98,14 +98,30 @@ def _requires(plugin: Plugin) -> list[str]:
 def _way_out(plugin: Plugin) -> str:
     if plugin.skipped:
         return "it was left out by --no-plugin or PRUNEBENCH_PLUGINS"
+    if plugin.distribution == "PRUNEBENCH_PLUGINS":
+        return "correct the list in the environment"
     if plugin.problem:
+        if _needs_newer(plugin):
+            return f"pip install -U {CORE}, or run with --no-plugin {plugin.name}"
         package = plugin.distribution
         return f"install another version of {package}, or run with --no-plugin {plugin.name}; tell its authors"
     return ""
 
 
+def _needs_newer(plugin: Plugin) -> bool:
+    """Whether what keeps it off is a requirement that only a newer prunebench meets."""
+    from packaging.requirements import Requirement
+    from packaging.version import Version
+
+    have = Version(importlib.metadata.version(CORE))
+    wanted = [part for text in _requires(plugin) for part in Requirement(text).specifier]
+    least = [part.version.removesuffix(".*") for part in wanted if part.operator in (">", ">=", "~=", "==")]
+    return f"this is {CORE}" in plugin.problem and any(Version(version) > have for version in least)
+
+
 def _row_lines(row: dict[str, Any]) -> list[str]:
-    lines = [f"{row['name']}  ({row['distribution']} {row['version']}, {row['module']}): {row['state']}"]
+    package = f"{row['distribution']} {row['version']}".strip()
+    lines = [f"{row['name']}  ({package}, {row['module']}): {row['state']}"]
     lines += [f"  {row['problem']}"] if row["problem"] else []
     return lines + [f"  {kind}: {', '.join(names)}" for kind, names in row["offers"].items()]
 

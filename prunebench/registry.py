@@ -91,7 +91,10 @@ class Registry:
         return self.why_missing(name) or spec.near(name, known) or ": see `prunebench ls`"
 
     def why_missing(self, name: str) -> str:
-        """That its plugin could not be loaded or is a package of its own, or nothing."""
+        """That its plugin could not be loaded, was left out or is a package of its own, or nothing."""
+        for plugin in self.plugins:
+            if plugin.skipped and name.lower() in (plugin.name, plugin.distribution):
+                return f": {plugin.distribution} was left out by --no-plugin or PRUNEBENCH_PLUGINS"
         for plugin in self.plugins:
             if plugin.problem and name.lower() in f"{plugin.name} {plugin.distribution}".lower():
                 return f": the plugin {plugin.name} of {plugin.distribution} could not be loaded ({plugin.problem})"
@@ -222,17 +225,34 @@ def collect(
         registry.add(plugin, module)
         trace = "plugin %s of %s %s loaded in %.3f s"
         log.info(trace, plugin.name, plugin.distribution, plugin.version, time.perf_counter() - started)
+    if installed:
+        _tell_misspelt(registry)
     for plugin, module in modules:
         registry.add(plugin, module)
     return registry
+
+
+def _tell_misspelt(registry: Registry) -> None:
+    """Names of the allow list that nothing installed bears, as problems: one letter may turn every plugin off."""
+    known = {name for p in registry.plugins for name in (p.name, p.distribution)}
+    for name in sorted(_allowed() or ()):
+        if name not in known:
+            told = f"PRUNEBENCH_PLUGINS names {name!r}, and there is no such plugin{spec.near(name, known)}"
+            registry.problem(Plugin(name, "PRUNEBENCH_PLUGINS", "", "not installed"), UserError(told))
+
+
+def _allowed() -> set[str] | None:
+    """What ``PRUNEBENCH_PLUGINS`` names; None where it is not set."""
+    told = os.environ.get("PRUNEBENCH_PLUGINS")
+    return None if told is None else {name.strip() for name in told.split(",") if name.strip()}
 
 
 def _left_out(plugin: Plugin, without: Sequence[str]) -> bool:
     names = {plugin.name, plugin.distribution}
     if plugin.distribution == CORE:
         return False
-    allowed = os.environ.get("PRUNEBENCH_PLUGINS")
-    if allowed is not None and not names & {name.strip() for name in allowed.split(",")}:
+    allowed = _allowed()
+    if allowed is not None and not names & allowed:
         return True
     return bool(names & set(without))
 
@@ -242,6 +262,8 @@ def _installed(without: tuple[str, ...], allowed: str | None) -> Registry:
     registry = collect(without=without)
     known = {name for p in registry.plugins for name in (p.name, p.distribution)}
     for name in without:
+        if any(p.distribution == CORE and name in (p.name, p.distribution) for p in registry.plugins):
+            raise UserError(f"{name} is part of prunebench and cannot be left out: name a plugin of another package")
         if name not in known:
             raise UserError(
                 f"there is no plugin {name!r} to leave out{spec.near(name, known)}: see `prunebench plugins`"
@@ -267,6 +289,6 @@ def installed() -> Registry:
     """The registry of this process, loaded once.
 
     Raises:
-        UserError: a plugin to be left out is not there.
+        UserError: a plugin to be left out is not there, or is built in.
     """
     return _installed(_without, os.environ.get("PRUNEBENCH_PLUGINS"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ from .arrays import read_npy, read_npz
 from .boards import label, print_board, say
 from .datasets.threads import cores
 from .display import tell
-from .errors import CellError, PrunebenchError, UserError, VerifyError, kind_and_text
+from .errors import CellError, MethodError, PrunebenchError, UserError, VerifyError, kind_and_text
 from .execution.tasks import Outcome, describe
 from .files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from .fitting import fitted
@@ -280,18 +281,26 @@ def check(name: str, stop_at_first: bool = False) -> None:
         VerifyError: some fail.
     """
     from .listing import entries_named, printable
-    from .testing import checks, skipped
+    from .testing import EXACT, FINITE, checks, skipped
 
     failed = 0
     for entry in entries_named(name, kinds=("scorer", "selector")):
         click.echo(f"{entry.kind} {entry.key} ({entry.plugin.version})")
+        causes: dict[str, list[str]] = {}  # titles of the checks that failed, by what they said but for its numbers
         for title, run_check in checks(entry):
             told, seconds = _tried(title, run_check)
             failed += bool(told)
+            alike = causes.setdefault(re.sub(r"\d+", "#", told.removesuffix(FINITE).removesuffix(EXACT)), [])
+            alike.append(title)
+            if told and len(alike) > 1:
+                continue
             line = f"  FAILED  {title}: {told}" if told else f"  ok      {title}"
             click.echo(printable(line + (f" ({seconds:.0f} s)" if seconds >= 1 else "")))
             if told and stop_at_first:
                 raise VerifyError(f"a check failed for {name}, and those after it were not run")
+        for cause, (first, *more) in causes.items():
+            if cause and more:
+                click.echo(printable(f"  FAILED  {len(more)} more for the reason of {first!r}: {'; '.join(more)}"))
         for title, reason in skipped(entry):
             click.echo(printable(f"  skipped {title}: {reason}"))
     if failed:
@@ -302,12 +311,16 @@ def _tried(title: str, run_check: Callable[[], None]) -> tuple[str, float]:
     """(what a check says, or nothing; seconds). A line on standard error tells what takes long while it does."""
     slow = threading.Timer(SLOW_SECONDS, tell, (f"  ...     {title}", sys.stderr))
     slow.daemon = True
+    from .testing import EXACT
+
     started, told = time.perf_counter(), ""
     slow.start()
     try:
         run_check()
     except AssertionError as wrong:
         told = str(wrong) or "an assertion of the method's own failed"
+    except MethodError as wrong:
+        told = str(wrong) + (EXACT if " kept " in str(wrong) else "")
     except Exception as wrong:
         told = kind_and_text(wrong)
     finally:

@@ -49,6 +49,8 @@ def parse(text: str) -> Spec:
     Raises:
         UserError: the text is not of the grammar.
     """
+    if not isinstance(text, str):
+        raise UserError(f"a method is named by a text such as 'aum', got {text!r}")
     if len(text) > _LONGEST:
         raise UserError(f"the text of a method may have {_LONGEST} characters, this one has {len(text)}")
     if text.startswith("folder:"):

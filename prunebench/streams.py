@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,17 @@ class OpenEpoch:
         self.seen[places] = True
 
     def _previous(self, places: Tensor, z: Tensor) -> Tensor | None:
-        if not any(row.wants_previous for row in self.watched):
+        if not self.wants_previous:
             return None
         if self.previous is None:
             self.previous = _in_a_file((self.n, z.shape[1]))
         before = self.previous[places].to(z.device)
         self.previous[places] = z.cpu()
         return before
+
+    @property
+    def wants_previous(self) -> bool:
+        return any(row.wants_previous for row in self.watched)
 
     def refuse_missing(self, epoch: int) -> None:
         """Raises:
@@ -140,6 +144,8 @@ def methods_of(watch: str | Sequence[str] | None, epochs: int | None) -> list[Me
     """
     registry = plugins.installed()
     if watch is not None:
+        if not isinstance(watch, (str, Iterable)):
+            raise UserError(f"watch takes texts of scorers, such as ('aum', 'el2n(epoch=5)'), got {watch!r}")
         texts = (watch,) if isinstance(watch, str) else tuple(watch)
         methods = {m.text: m for m in (registry.method("scorer", text) for text in texts)}
         if not methods:
@@ -191,31 +197,55 @@ def _wants_previous(method: Method) -> bool:
     return any(WatchedRow(name, w.fn).wants_previous for name, w in statistics_of(method).items())
 
 
+# -- states -----------------------------------------------------------------------------------------------------------
+
+
+def refuse_incomplete(state: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises:
+    UserError: a tensor is not there, is none, or has another shape than ``expected`` by name.
+    """
+    for name, shape in sorted(expected.items()):
+        found = state.get(name)
+        if not isinstance(found, Tensor) or tuple(found.shape) != tuple(shape):
+            raise UserError(f"the state of the recorder is incomplete ({name}): save it again")
+
+
 # -- batches ----------------------------------------------------------------------------------------------------------
 
 
 def checked_batch(indices: Any, logits: Any, labels: Any, n: int, classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Positions (B,) int64 on the CPU; logits (B, C) and labels (B,) int64 where the logits are.
+    """Positions (B,) int64 on the CPU; logits (B, C) float32 and labels (B,) int64 where the logits are.
 
     Raises:
         UserError: they do not fit each other, ``n`` examples, or the ``classes`` of the batches before (0: none yet).
     """
-    places, z = np.atleast_1d(as_numpy(indices)), torch.as_tensor(logits).detach()
-    y, count = torch.as_tensor(labels).to(z.device), len(places)
+    places, z = np.atleast_1d(as_numpy(_tensor(indices, "indices"))), _tensor(logits, "logits")
+    y, count = _tensor(labels, "labels").to(z.device), len(places)
     if places.ndim != 1 or (count and places.dtype.kind not in "iu"):
         raise UserError(f"indices must be (B,) integers, got {places.dtype} of shape {places.shape}")
     if z.ndim != 2 or len(z) != count or z.shape[1] < 2 or z.shape[1] != (classes or z.shape[1]):
         raise UserError(f"logits must be ({count}, {classes or 'C'}) for {count} indices, got shape {tuple(z.shape)}")
-    if y.shape != (count,) or y.dtype == torch.bool or y.is_floating_point():
+    if y.shape != (count,) or y.dtype == torch.bool or y.is_floating_point() or y.is_complex():
         raise UserError(f"labels must be ({count},) integers, got {y.dtype} of shape {tuple(y.shape)}")
-    if not z.is_floating_point() or not bool(torch.isfinite(z).all()):
+    if z.is_complex() or z.dtype == torch.bool:
+        raise UserError(f"logits must be real numbers, got {z.dtype}")
+    z, y = z.float(), y.long()
+    if not bool(torch.isfinite(z).all()):
         raise UserError("the logits hold a value that is no finite number: did the training diverge?")
     if count and not 0 <= places.min() <= places.max() < n:
         wrong = places.max() if places.max() >= n else places.min()
         raise UserError(f"index {wrong} is out of range: this recorder is for positions 0 to {n - 1}")
     if count and not 0 <= int(y.min()) <= int(y.max()) < z.shape[1]:
         raise UserError(f"labels must lie in 0..{z.shape[1] - 1}, got {int(y.min())}..{int(y.max())}")
-    return torch.from_numpy(places.astype(np.int64)), z, y.long()
+    return torch.from_numpy(places.astype(np.int64)), z, y
+
+
+def _tensor(values: Any, name: str) -> Tensor:
+    try:
+        return torch.as_tensor(values).detach()
+    except (TypeError, ValueError, RuntimeError):
+        kind = type(values).__name__
+        raise UserError(f"{name} must be a tensor or an array of numbers, which this {kind} is not") from None
 
 
 def refuse_repeated(places: Tensor, seen: Tensor, epoch: int) -> None:

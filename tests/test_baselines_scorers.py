@@ -12,7 +12,7 @@ from prunebench_baselines.forgetting import forgetting, forgetting_events
 from prunebench_baselines.moderate import class_distance, distance_to_median, median
 from prunebench_baselines.uniform import random_score
 
-from prunebench import statistic
+from prunebench import UserError, statistic
 from prunebench.seeds import example_seeds
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -60,12 +60,12 @@ def test_el2n_is_the_mean_over_runs_after_that_many_finished_epochs():
 
 @pytest.mark.parametrize(("options", "message"), [({}, "epoch=10 .* 3 recorded"), ({"epoch": 0}, "epoch=0 .* 3")])
 def test_el2n_names_both_numbers_where_the_history_is_too_short(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         el2n(torch.zeros(1, 3, 4), **options)
 
 
 def test_el2n_does_not_pass_one_run_off_as_ten():
-    with pytest.raises(ValueError, match=r"runs=10 .* the 1 recorded"):
+    with pytest.raises(UserError, match=r"runs=10 .* the 1 recorded"):
         el2n(torch.zeros(1, 10, 4), runs=10)
 
 

@@ -82,11 +82,14 @@ def test_listings_are_machine_readable(capsys):
      (["leaderboard", "--track", "closed"], "'closed' is not one of 'open', 'label-free'"),
      (["run", "--nonsense"], "nonsense"), (["run", "--selector", "random", "--device", "tpu"], "no device 'tpu'"),
      (["run", "--selector", "random", "--jobs", "0"], "--jobs must be"), (["--no-plugin", "dr", "ls"], "to leave out"),
-     (["--no-plugin", "drd", "run", "--scorer", "drd", "--selector", "bws"], "pip install prunebench-drd"),
-     (["--no-plugin", "drd", "ls", "drd"], "pip install prunebench-drd"),
+     (["--no-plugin", "drd", "run", "--scorer", "drd", "--selector", "bws"], "prunebench-drd was left out by --no-pl"),
+     (["--no-plugin", "drd", "ls", "drd"], "prunebench-drd was left out by --no-plugin"),
+     (["--no-plugin", "baselines", "ls"], "baselines is part of prunebench and cannot be left out"),
+     (["--no-plugin", "datasets", "ls"], "datasets is part of prunebench and cannot be left out"),
      (["score", "--scorer", "aum", "--from-log", "x.npz", "--dataset", "digits"], "exclude each other"),
      (["verify", "there-is-none"], "no store"),
      (["leaderboard", "there-is-none"], "no store"), (["check", "nothing"], "nothing is called"),
+     (["check", "el2n(epoch=2)"], "give the name without them, 'el2n'"),
      (["train", "--subset", "none.npy"], "no file"), (["plugins", "strange"], "no plugin"),
      (["plugins", "show"], "name one plugin"), (["plugins", "show", "dr"], "did you mean 'drd'"),
      (["new-plugin", "aum"], "there is a scorer 'aum' already"), (["new-plugin", "class"], "is a keyword"),
@@ -184,9 +187,27 @@ def test_check_tells_what_fails_what_does_not_apply_and_stops_at_the_first(capsy
     assert call("check", "scorer:random") == 4
     told = capsys.readouterr()
     assert "FAILED  one: do better" in told.out and "ok      two" in told.out and "2 checks failed" in told.err
+    assert "FAILED  1 more for the reason of 'one': three" in told.out and told.out.count("do better") == 1
     assert "skipped wrong labels are hard: it names neither history nor labels" in told.out
     assert call("check", "-x", "scorer:random") == 4
     assert "two" not in capsys.readouterr().out
+
+
+def test_check_tells_one_fault_once_whatever_its_numbers(capsys, monkeypatch):
+    from prunebench import MethodError, testing
+
+    def keeps(budget):
+        def check():
+            raise MethodError(f"none kept 0 examples, the budget is {budget}")
+
+        return check
+
+    monkeypatch.setattr(testing, "checks", lambda entry: iter([(f"of {k}", keeps(k)) for k in (1, 5, 20)]))
+    assert call("check", "scorer:random") == 4
+    told = capsys.readouterr()
+    assert "FAILED  of 1: none kept 0 examples, the budget is 1: return exactly the budget of distinct" in told.out
+    assert "FAILED  2 more for the reason of 'of 1': of 5; of 20" in told.out and told.out.count("FAILED") == 2
+    assert "3 checks failed" in told.err
 
 
 def test_a_plugin_is_shown_whole(capsys):

@@ -181,6 +181,32 @@ def test_an_option_that_the_card_does_not_tell_is_found():
     assert "what share means" in said["the card is complete"]
 
 
+def keeps_none(hardness, budget):
+    """no example at all"""
+    return torch.arange(0)
+
+
+def overwrites(hardness, budget):
+    """changes what it is given"""
+    return hardness.zero_()[:budget].long()
+
+
+@pytest.mark.parametrize(
+    ("fn", "told"),
+    [
+        (
+            keeps_none,
+            "the budget is 1: return exactly the budget of distinct positions, or raise prunebench.UserError",
+        ),
+        (overwrites, r"changed its input hardness: copy it first \(its number was thrown away\)$"),
+    ],
+)
+def test_the_way_out_at_the_edge_fits_what_is_wrong(fn, told):
+    (check, *_) = [c for title, c in checks(Selector(fn.__name__, fn)) if "refusal in a sentence" in title]
+    with pytest.raises(AssertionError, match=told):
+        check()
+
+
 def test_what_does_not_apply_is_told_with_its_reason():
     blind, drawing = Scorer("lonely", lonely, hard="high"), Selector("positive_only", positive_only)
     reasons = dict(skipped(blind))

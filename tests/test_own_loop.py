@@ -162,6 +162,14 @@ def test_keys_and_fingerprint_travel_into_the_file(tmp_path):
     assert back.keys == tuple(keys) and back.fingerprint == "f" * 64 and back.hard == "low"
 
 
+@pytest.mark.parametrize("whole", [lambda z: z.astype(np.int64), lambda z: torch.from_numpy(z).to(torch.int8)])
+def test_whole_numbers_are_logits_and_sizes_too(whole):
+    recorder = pb.Recorder(np.int64(N), np.int32(1), watch="aum")
+    recorder(range(N), whole(LOGITS[0]), LABELS.astype(np.uint16))
+    expected = pb.score_log("aum", LOGITS[:1].astype(np.int64), LABELS)
+    assert np.array_equal(recorder.scores("aum").values, expected.values)
+
+
 def test_half_precision_logits_are_taken_as_the_harness_takes_them():
     recorder = pb.Recorder(N, watch="aum")
     recorder(range(N), torch.from_numpy(LOGITS[0]).half().requires_grad_(), LABELS)

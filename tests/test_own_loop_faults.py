@@ -79,8 +79,20 @@ def test_files_that_are_no_state_are_refused(tmp_path):
     del state["labels"]
     with pytest.raises(UserError, match=r"incomplete \(labels\)"):
         recorder.load_state_dict(state)
+    with pytest.raises(UserError, match=r"incomplete \(labels\)"):
+        recorder.load_state_dict(state | {"labels": 3})
     with pytest.raises(UserError, match="cannot write"):
         recorder.save(tmp_path / "x" / "below")
+
+
+@pytest.mark.parametrize("lost", ["history/prunebench/tdds:divergence", "previous/presentation"])
+def test_a_state_without_what_was_told_before_is_refused(lost):
+    recorder = told(pb.Recorder(N, watch="tdds", history=True), range(3))
+    state = recorder.state_dict()
+    pb.Recorder(N, watch="tdds", history=True).load_state_dict(state)
+    for wrong in ({k: v for k, v in state.items() if k != lost}, state | {lost: state[lost][:1]}):
+        with pytest.raises(UserError, match=rf"incomplete \({lost}\)"):
+            pb.Recorder(N, watch="tdds", history=True).load_state_dict(wrong)
 
 
 # -- ranks ------------------------------------------------------------------------------------------------------------
@@ -185,6 +197,12 @@ def test_processes_gather_what_each_was_told(tmp_path):
         (([0, 1], LOGITS[0, :2], LABELS[:3]), r"labels must be \(2,\) integers"),
         (([0, 1], LOGITS[0, :2], LABELS[:2] + 0.5), "labels must be"),
         (([0, 1], LOGITS[0, :2], np.array([0, C])), r"labels must lie in 0\.\.4"),
+        (([0, 1], LOGITS[0, :2], LABELS[:2] + 0j), "labels must be .* integers, got torch.complex128"),
+        (([0, 1], LOGITS[0, :2] + 0j, LABELS[:2]), "logits must be real numbers, got torch.complex64"),
+        (([0, 1], LOGITS[0, :2] > 0, LABELS[:2]), "logits must be real numbers, got torch.bool"),
+        ((None, LOGITS[0, :2], LABELS[:2]), "indices must be a tensor or an array of numbers, which this NoneType"),
+        (([0, 1], None, LABELS[:2]), "logits must be a tensor or an array of numbers, which this NoneType is not"),
+        (([0, 1], LOGITS[0, :2], ["a", "b"]), "labels must be a tensor or an array of numbers, which this list is not"),
     ],
 )
 def test_a_batch_that_does_not_fit_is_one_sentence_and_leaves_no_trace(given, told_so):
@@ -235,6 +253,20 @@ def test_positions_in_the_batch_are_told_from_positions_in_the_data_set():
         (lambda: pb.Recorder(N, 5, "el2n"), "asks for epoch=10, the recorder is told of 5"),
         (lambda: pb.Recorder(N, watch="aum", keys=["a"] * N), "as many different keys"),
         (lambda: told(pb.Recorder(N, watch="aum")).scores("loss"), r"watches aum, and keeps no loss for loss: make it"),
+        (lambda: pb.Recorder(N, watch=3), r"watch takes texts of scorers, such as .*, got 3"),
+        (lambda: pb.Recorder(N, watch=[None]), "a method is named by a text such as 'aum', got None"),
+        (lambda: told(pb.Recorder(N, watch="aum")).scores(None), "a method is named by a text"),
+        (
+            lambda: told(pb.Recorder(N, watch="aum", history=True)).scores("tdds"),
+            r"watch=\('tdds',\), beside .* wanted$",
+        ),
+        (lambda: told(pb.Recorder(N)).scores("el2n(epoch=2)"), r"or with history=True$"),
+        (lambda: told(pb.Recorder(N, watch="el2n", history=True)).scores("el2n(epoch=13)"), "among the 12 recorded"),
+        (
+            lambda: told(pb.Recorder(N, watch="dyn_unc"), range(1)).scores("dyn_unc"),
+            "count: 1; a window takes 2 or more",
+        ),
+        (lambda: told(pb.Recorder(N)).scores("dual"), "lower it or record more epochs$"),
         (lambda: told(pb.Recorder(N), evaluate=False).scores("el2n"), r"call evaluated\(indices"),
         (lambda: told(pb.Recorder(N, watch="el2n", history=True), evaluate=False).scores("el2n(epoch=2)"), "evaluated"),
     ],

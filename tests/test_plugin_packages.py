@@ -1,8 +1,10 @@
 """Plugins as real packages: those that `new-plugin` writes and those of `examples`, installed, listed, checked and run;
 and those that do everything wrong, installed beside them."""
 
+import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -88,7 +90,8 @@ def test_what_is_wrong_with_a_package_is_told_and_stops_nobody(hostile, tmp_path
     calls = [["plugins", "--json"], ["ls", "scorers"], ["ls", "fine"], ["ls", "new"], ["check", "new"]]
     calls += [["--no-plugin", "prunebench-clashing", "ls", "scorer:aum"], ["plugins", "show", "prunebench-broken"]]
     calls += [["plugins", "show", "prunebench-fine", "--json"], ["run", "--scorer", "aum", "--selector", "hardest"]]
-    plugins, scorers, fine, new, checked, alone, broken, page, run = commands(hostile, tmp_path, *calls)
+    calls += [["plugins", "show", "prunebench-too-new"]]
+    plugins, scorers, fine, new, checked, alone, broken, page, run, newer = commands(hostile, tmp_path, *calls)
     problems = {row["distribution"]: row["problem"] for row in json.loads(plugins[1]) if row["problem"]}
     assert problems == {
         "prunebench-broken": "ModuleNotFoundError: No module named 'there_is_no_such_module'",
@@ -103,6 +106,7 @@ def test_what_is_wrong_with_a_package_is_told_and_stops_nobody(hostile, tmp_path
     assert checked[0] == 2 and "needs prunebench>=99" in checked[2]
     assert alone[0] == 0 and "prunebench-clashing" not in alone[1]
     assert "way out" in broken[1] and "--no-plugin prunebench_broken" in broken[1]
+    assert "way out     pip install -U prunebench, or run with --no-plugin prunebench_too_new" in newer[1]
     (row,) = json.loads(page[1])
     assert row["hooks"] == ["prunebench_scorers"] and row["requires"] == ["prunebench"]
     assert row["from"].endswith("prunebench_fine.py") and row["entry_point"] == "prunebench_fine = prunebench_fine"
@@ -119,6 +123,11 @@ def test_a_strict_process_raises_and_an_allow_list_keeps_strangers_out(hostile, 
     assert told[0] == 0 and "plugin prunebench_fine of prunebench-fine 1.0 loaded in" in told[2]
     on = {row["distribution"] for row in json.loads(plugins[1]) if row["state"] == "on"}
     assert on == {"prunebench", "prunebench-fine"}
+    calls = [["plugins", "--problems"], ["plugins", "show", "fine"], ["ls", "scorers"], ["ls", "drd"]]
+    told, shown, listed, drd = commands(hostile, tmp_path, *calls, PRUNEBENCH_PLUGINS="fine")
+    assert told[0] == 0 and "PRUNEBENCH_PLUGINS names 'fine', and there is no such plugin" in told[1]
+    assert shown[0] == 0 and "way out     correct the list" in shown[1]
+    assert listed[0] == 0 and "drd: prunebench-drd was left out" in listed[1] and "pip install" not in drd[2]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +144,11 @@ def test_a_strict_process_raises_and_an_allow_list_keeps_strangers_out(hostile, 
         ("history", "means something else inside a method"),
         ("x" * 60, "60 characters"),
         ("drd", "there is a scorer 'drd'"),
+        (
+            "baselines",
+            "prunebench-baselines is a name of prunebench's own: give another name, for example my-baselines",
+        ),
+        ("prunebench-datasets", "a name of prunebench's own"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_in_a_sentence(name, told, tmp_path, monkeypatch):
@@ -147,6 +161,23 @@ def test_a_name_that_cannot_be_is_refused_in_a_sentence(name, told, tmp_path, mo
 def test_a_distribution_that_is_installed_is_not_written_again():
     with pytest.raises(UserError, match=r"prunebench-drd .* is installed already"):
         named("drd", "selector", installed())
+
+
+@pytest.mark.parametrize("name", ["drd", "deepcore"])
+def test_a_package_of_the_projects_own_is_not_written_where_it_is_not_installed(name, monkeypatch):
+    def not_installed(distribution):
+        raise importlib.metadata.PackageNotFoundError(distribution)
+
+    monkeypatch.setattr(importlib.metadata, "version", not_installed)
+    with pytest.raises(UserError, match=f"prunebench-{name} is a name of prunebench's own"):
+        named(name, "selector", installed())
+
+
+def test_a_module_that_is_there_is_not_hidden(tmp_path, monkeypatch):
+    (tmp_path / "prunebench_mine.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="there is a module prunebench_mine already"):
+        named("mine", "scorer", installed())
 
 
 @pytest.mark.parametrize("text", ["late-loss", "Late_Loss", "prunebench-late.loss", "prunebench_late-loss"])
@@ -174,6 +205,12 @@ def test_nothing_is_written_over(tmp_path, monkeypatch):
     new_plugin("late-loss", None)
     assert sorted(os.listdir("empty")) == sorted(os.listdir("prunebench-late-loss")) and len(os.listdir("empty")) == 6
     assert sorted(os.listdir()) == ["empty", "file", "full", "link", "prunebench-late-loss"]
+
+
+def test_a_path_with_a_space_is_told_as_a_shell_takes_it(tmp_path, capsys):
+    new_plugin("late-loss", tmp_path / "my plugin")
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if "pip install" in line]
+    assert shlex.split(told) == ["pip", "install", "-e", str(tmp_path / "my plugin")]
 
 
 def test_a_place_that_takes_no_files_is_told(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import keyword
 import re
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ..registry import Registry
 DISTRIBUTION = re.compile(r"[A-Z0-9]|[A-Z0-9][A-Z0-9._-]*[A-Z0-9]", re.IGNORECASE)  # PEP 508
 PREFIX = "prunebench"
 LONGEST = 50  # of the method's name; records take 64
+RESERVED = ("baselines", "datasets", "deepcore", "drd")  # packages of the project's own, installed or not
 
 
 @dataclass(frozen=True)
@@ -67,5 +69,12 @@ def _refuse_taken(names: Names, registry: Registry) -> None:
     try:
         version = importlib.metadata.version(names.distribution)
     except importlib.metadata.PackageNotFoundError:
-        return
-    raise UserError(f"{names.distribution} {version} is installed already: give another name, or uninstall it")
+        version = ""
+    if version:
+        raise UserError(f"{names.distribution} {version} is installed already: give another name, or uninstall it")
+    if names.name in RESERVED:
+        raise UserError(
+            f"{names.distribution} is a name of prunebench's own: give another name, for example my-{names.name}"
+        )
+    if importlib.util.find_spec(names.module) is not None:
+        raise UserError(f"there is a module {names.module} already, which this one would hide: give another name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def new_plugin(name: str, folder: Path | None, selector: bool = False) -> Path:
     _write(place, files)
     pairs = f"--scorer aum --selector {names.name}" if selector else f"--scorer {names.name} --selector hardest"
     click.echo(f"written: {place} ({len(files)} files)\n")
-    click.echo(f"  pip install -e {place}")
+    click.echo(f"  pip install -e {shlex.quote(str(place))}")
     click.echo(f"  prunebench check {names.kind}:{names.name}")
     click.echo(f"  prunebench run {pairs}\n")
     click.echo(f"The method is in {place / names.module / names.name}.py: change it into yours.")

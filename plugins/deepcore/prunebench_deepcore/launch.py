@@ -9,6 +9,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -59,6 +60,8 @@ def _run(given: list[str]) -> None:
     if not given:
         raise UserError("where is DeepCore? Give the path of its checkout first, as `prunebench-deepcore --help` shows")
     program = checkout(given[0])
+    if store:
+        refuse_unwritable(store)
     prepare(program.parent, given[1:], store)
     sys.argv = [str(program), *given[1:]]
     runpy.run_path(str(program), run_name="__main__")
@@ -77,6 +80,23 @@ def checkout(path: str) -> Path:
         if not (root / part).is_file():
             raise UserError(f"{path} is no DeepCore checkout: it has no {part}")
     return root / "main.py"
+
+
+def refuse_unwritable(store: str) -> None:
+    """Look before DeepCore loads its data; nothing is made for it.
+
+    Raises:
+        UserError: no folder can be made or written there.
+    """
+    place = Path(store).absolute()
+    try:
+        there = next(folder for folder in (place, *place.parents) if folder.exists())
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as failure:
+        raise UserError(
+            f"cannot write {store} ({failure.strerror}): give --store a folder that can be written"
+        ) from None
 
 
 def prepare(root: Path, arguments: Sequence[str], store: str | None = None) -> ModuleType:

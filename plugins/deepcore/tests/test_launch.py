@@ -132,6 +132,14 @@ def test_a_store_is_found_again(checkout, capsys, tmp_path):
         (("empty",), "no DeepCore checkout: it has no main.py"),
         (("--stroe", "x", "DeepCore"), "--stroe stands before the path"),
         (("--store",), "--store needs a folder"),
+        (
+            ("--store", "/dev/null/store", "DeepCore", "--dataset", "NoSuchData"),
+            r"cannot write /dev/null/store \(Not a dir",
+        ),
+        (
+            ("--store=DeepCore/main.py", "DeepCore", "--dataset", "NoSuchData"),
+            "cannot write DeepCore/main.py .*--store",
+        ),
         (("DeepCore", "--selection", "DRDD"), "no method|has a method 'DRDD'; did you mean DRD"),
         (("DeepCore", "--selection", "drd"), "did you mean DRD"),
         (("DeepCore", "--selection", "os"), "has a method 'os'"),
