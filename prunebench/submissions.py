@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .bundles.containers import holds_bundles
+from .bundles.containers import holds_bundles, refuse_no_store
 from .errors import UserError, VerifyError
 from .options import as_json
 
@@ -17,7 +17,7 @@ from .options import as_json
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A .zip, or a folder.")
 @click.option("--name", default="", help="Who submits, as a board may show it.")
 @click.option("--contact", default="", help="How you can be reached.")
-@click.option("--link", default="", help="https://... of the work.")
+@click.option("--link", default="", help="https:// or http:// address of the work.")
 @click.option("--scores", is_flag=True, help="Also the numbers of the scores: subsets can be selected again from them.")
 @as_json
 def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: bool, as_json: bool) -> None:
@@ -75,7 +75,8 @@ def verify(
 def _verify_store(store: Path, as_json: bool) -> None:
     from .store import Store
 
-    sound, problems = Store(store).verify()
+    refuse_no_store(store)
+    sound, problems = Store(store, writes=False).verify()
     if as_json:
         click.echo(json.dumps({"sound": sound, "problems": problems}))
     else:
