@@ -10,6 +10,7 @@ import click
 from .bundles.containers import holds_bundles, refuse_no_store
 from .errors import UserError, VerifyError
 from .options import as_json
+from .terminal import counted
 
 
 @click.command()
@@ -29,7 +30,7 @@ def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: b
     if as_json:
         click.echo(json.dumps({"path": str(packed.path), "manifest": manifest}))
         return
-    counts = ", ".join(f"{manifest['records'][kind]} {kind}" for kind in ("trials", "selections", "scores"))
+    counts = ", ".join(counted(manifest["records"][f"{one}s"], one) for one in ("trial", "selection", "score"))
     click.echo(f"written: {packed.path} ({counts}; manifest {manifest['sha256'][:12]})")
     for reason, many in packed.left_out.items():
         click.echo(f"left out: {many} {reason}")
@@ -69,7 +70,8 @@ def verify(
     else:
         click.echo("\n".join(verdict.text() for verdict in verdicts))
     if bad := [verdict for verdict in verdicts if not verdict.sound]:
-        raise VerifyError(f"{len(bad)} of {len(verdicts)} bundles are not sound: {bad[0].bundle}: {bad[0].refusals[0]}")
+        of = f"{counted(len(verdicts), 'bundle')} {'is' if len(bad) == 1 else 'are'}"
+        raise VerifyError(f"{len(bad)} of {of} not sound: {bad[0].bundle}: {bad[0].refusals[0]}")
 
 
 def _verify_store(store: Path, as_json: bool) -> None:
@@ -80,8 +82,12 @@ def _verify_store(store: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"sound": sound, "problems": problems}))
     else:
-        click.echo(f"{sound} sound records in {store}, {len(problems)} damaged")
+        click.echo(f"{counted(sound, 'sound record')} in {store}, {len(problems)} damaged")
         for problem in problems:
             click.echo(f"  {problem}")
     if problems:
-        raise VerifyError(f"{len(problems)} records of {store} do not verify; the next run sets them aside")
+        one = len(problems) == 1
+        raise VerifyError(
+            f"{counted(len(problems), 'record')} of {store} {'does' if one else 'do'} not verify; the next run sets "
+            f"{'it' if one else 'them'} aside"
+        )
