@@ -214,7 +214,7 @@ def test_a_place_for_what_is_trained_again_is_looked_for_first(bundle, tmp_path,
     own = copied(bundle, tmp_path)
     (tmp_path / f"{own.name}.reproduced.json").mkdir()
     monkeypatch.setattr(retraining, "train_again", lambda *given: pytest.fail("it was trained"))
-    with pytest.raises(UserError, match="cannot write .*reproduced.json"):
+    with pytest.raises(UserError, match="it is a folder"):
         verify(own, data=Data(str(tmp_path)), retrain=1)
 
 
