@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import click
 
@@ -21,19 +19,6 @@ from .metering import resident_peak
 from .plans import Plan, cells, open_harness
 from .rates import Pace, Rate, free_bytes, measured
 from .store import Store
-
-log = logging.getLogger("prunebench")
-
-
-class Looking(Store):
-    """A store that is only read: no folder is made, nothing is swept or set aside."""
-
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
-        self._verified = {}
-
-    def _set_aside(self, kind: str, path: Path) -> None:
-        log.warning("%s is damaged: the next run sets it aside and computes it again", path)
 
 
 @dataclass(frozen=True)
@@ -86,7 +71,7 @@ def dry_run(plan: Plan, jobs: int, as_json: bool) -> None:
 
 def _opened(plan: Plan) -> Harness:
     try:
-        return open_harness(replace(plan, download=False), Looking(plan.store))
+        return open_harness(replace(plan, download=False), Store(plan.store, writes=False))
     except UserError as missing:
         if plan.download and "--download" in str(missing):
             raise UserError(f"{missing} without --dry-run, which fetches nothing") from None

@@ -180,6 +180,15 @@ def refuse_unwritable(path: Path) -> None:
     """
     if path.suffix not in ("", ".npy", ".npz"):
         raise UserError(f"{path} would be neither .npy nor .npz: give it one of these endings")
+    refuse_unplaceable(path)
+
+
+def refuse_unplaceable(path: Path) -> None:
+    """As `refuse_unwritable`, of a file of any ending.
+
+    Raises:
+        UserError: a folder, or no place to write.
+    """
     if path.suffix and path.is_dir():
         raise UserError(f"cannot write {path} (it is a folder): give a path that can be written")
     there = next(folder for folder in path.absolute().parents if folder.exists())

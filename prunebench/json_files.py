@@ -6,6 +6,8 @@ What passes can be written, printed and computed with; everything else is a Valu
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +28,26 @@ def read_object(path: Path, limit: int = LIMIT) -> dict[str, Any]:
     if size > limit:
         raise ValueError(f"{size} bytes, {limit} are allowed")
     return parsed(path.read_bytes())
+
+
+def plain_bytes(path: Path, limit: int = LIMIT) -> bytes:
+    """What is in a plain file; nobody waits for whoever might write into a pipe.
+
+    Raises:
+        ValueError: larger than ``limit`` bytes, or a pipe, a socket or a device.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb", buffering=0, opener=_at_once) as stream:
+        told = os.fstat(stream.fileno())
+        if not stat.S_ISREG(told.st_mode):
+            raise ValueError("a pipe, a socket or a device, not a plain file")
+        if told.st_size > limit:
+            raise ValueError(f"{told.st_size} bytes, {limit} are allowed")
+        return stream.read()
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def parsed(content: bytes) -> dict[str, Any]:

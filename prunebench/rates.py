@@ -24,6 +24,7 @@ from .recipes import Recipe, recipe
 from .reference import scoring_run
 from .seeds import seed_for
 from .store import Record, identify, read_record
+from .terminal import counted
 
 MOST = 400  # records of a kind that are looked at
 SECONDS = 1.0  # steps are repeated for so long
@@ -53,7 +54,7 @@ class Pace:
         seconds = sum(seconds for _, seconds in found)
         if not seconds:
             return None
-        return Rate(sum(many for many, _ in found) / seconds, f"{len(found)} records of this store")
+        return Rate(sum(many for many, _ in found) / seconds, f"{counted(len(found), 'record')} of this store")
 
     def _trials(self, model: str) -> Iterator[tuple[int, float]]:
         wanted = {

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from .bundles.containers import holds_bundles
+from .bundles.containers import holds_bundles, refuse_no_store
 from .errors import UserError, VerifyError
 from .options import as_json
+from .terminal import counted
 
 
 @click.command()
@@ -17,7 +18,7 @@ from .options import as_json
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A .zip, or a folder.")
 @click.option("--name", default="", help="Who submits, as a board may show it.")
 @click.option("--contact", default="", help="How you can be reached.")
-@click.option("--link", default="", help="https://... of the work.")
+@click.option("--link", default="", help="https:// or http:// address of the work.")
 @click.option("--scores", is_flag=True, help="Also the numbers of the scores: subsets can be selected again from them.")
 @as_json
 def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: bool, as_json: bool) -> None:
@@ -29,7 +30,7 @@ def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: b
     if as_json:
         click.echo(json.dumps({"path": str(packed.path), "manifest": manifest}))
         return
-    counts = ", ".join(f"{manifest['records'][kind]} {kind}" for kind in ("trials", "selections", "scores"))
+    counts = ", ".join(counted(manifest["records"][f"{one}s"], one) for one in ("trial", "selection", "score"))
     click.echo(f"written: {packed.path} ({counts}; manifest {manifest['sha256'][:12]})")
     for reason, many in packed.left_out.items():
         click.echo(f"left out: {many} {reason}")
@@ -69,18 +70,24 @@ def verify(
     else:
         click.echo("\n".join(verdict.text() for verdict in verdicts))
     if bad := [verdict for verdict in verdicts if not verdict.sound]:
-        raise VerifyError(f"{len(bad)} of {len(verdicts)} bundles are not sound: {bad[0].bundle}: {bad[0].refusals[0]}")
+        of = f"{counted(len(verdicts), 'bundle')} {'is' if len(bad) == 1 else 'are'}"
+        raise VerifyError(f"{len(bad)} of {of} not sound: {bad[0].bundle}: {bad[0].refusals[0]}")
 
 
 def _verify_store(store: Path, as_json: bool) -> None:
     from .store import Store
 
-    sound, problems = Store(store).verify()
+    refuse_no_store(store)
+    sound, problems = Store(store, writes=False).verify()
     if as_json:
         click.echo(json.dumps({"sound": sound, "problems": problems}))
     else:
-        click.echo(f"{sound} sound records in {store}, {len(problems)} damaged")
+        click.echo(f"{counted(sound, 'sound record')} in {store}, {len(problems)} damaged")
         for problem in problems:
             click.echo(f"  {problem}")
     if problems:
-        raise VerifyError(f"{len(problems)} records of {store} do not verify; the next run sets them aside")
+        one = len(problems) == 1
+        raise VerifyError(
+            f"{counted(len(problems), 'record')} of {store} {'does' if one else 'do'} not verify; the next run sets "
+            f"{'it' if one else 'them'} aside"
+        )

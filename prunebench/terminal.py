@@ -87,3 +87,8 @@ def inert_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def counted(many: int, one: str) -> str:
+    """A number with its noun: 1 trial, 2 trials."""
+    return f"{many} {one}{'' if many == 1 else 's'}"

@@ -208,3 +208,32 @@ def test_one_data_set_at_two_sizes_of_picture(tmp_path):
     submit(tmp_path / "runs", tmp_path / "b.zip")
     (found,) = verify(tmp_path / "b.zip", retrain=6)
     assert found.verdict.sound and found.verdict.looked["trained again"] == "6 of 6 trials, seed 0: 6 equal"
+
+
+def test_a_place_for_what_is_trained_again_is_looked_for_first(bundle, tmp_path, monkeypatch):
+    own = copied(bundle, tmp_path)
+    (tmp_path / f"{own.name}.reproduced.json").mkdir()
+    monkeypatch.setattr(retraining, "train_again", lambda *given: pytest.fail("it was trained"))
+    with pytest.raises(UserError, match="it is a folder"):
+        verify(own, data=Data(str(tmp_path)), retrain=1)
+
+
+def test_one_is_told_as_one(bundle, tmp_path, capsys):
+    own = of_aum(bundle, tmp_path)[0]
+    reseal(own)
+    main(["verify", str(own)])
+    assert "2 trials" in (told := capsys.readouterr().out) and "other bundle" not in told
+    (own / "trials" / "odd.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        main(["verify", str(own)])
+    assert "1 of 1 bundle is not sound" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["verify", str(_with_one_odd_record(tmp_path / "store"))])
+    told = capsys.readouterr()
+    assert "0 sound records" in told.out and "1 record of" in told.err and "sets it aside" in told.err
+
+
+def _with_one_odd_record(store):
+    (store / "trials").mkdir(parents=True)
+    (store / "trials" / f"{'a' * 64}.json").write_text("{}")
+    return store

@@ -10,6 +10,7 @@ from prunebench.errors import UserError
 from prunebench.experiments import PROFILES
 from prunebench.experiments.endings.ending import ending_of
 from prunebench.experiments.measuring import canonical
+from prunebench.experiments.performing import refuse_options
 from prunebench.experiments.published import FOLDER as REFERENCES
 from prunebench.experiments.published import QUANTITIES, published
 from prunebench.experiments.recipe import ENDINGS, named, names, read
@@ -49,6 +50,7 @@ def test_the_recipes_are_those_promised():
 def test_every_plan_resolves(name, profile):
     registry, plans = plugins.installed(), named(name).runs(profile)
     assert plans
+    refuse_options(named(name), plans)
     for plan in plans:
         refuse_conflicts(plan)
         registry.dataset(plan.dataset)

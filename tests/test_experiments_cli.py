@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from xml.etree import ElementTree
 
 import pytest
@@ -56,7 +57,8 @@ def rows(path):
 def test_figures_rows_and_record_are_there(place):
     record = json.loads((place / "fig/small.json").read_text())
     assert record["files"] == ["small.csv", "small.png", "small.svg"]
-    assert record["command"].startswith("prunebench recipe run small") and "st" not in record["command"].split()
+    typed = [str(place / "small.toml"), "--profile", "cpu", "--out", str(place / "fig"), "--jobs", "1"]
+    assert shlex.split(record["command"]) == ["prunebench", "recipe", "run", *typed, "--store", str(place / "st")]
     assert record["runs"] == [
         "prunebench run --scorer random --selector hardest --keep 0.2 --dataset 'planted(train=60, test=30)' --seeds 1 "
         "--steps 2 --threads 1"
@@ -163,3 +165,28 @@ def test_a_failed_cell_is_told_and_the_rest_is_drawn(place, tmp_path, capfd):
     assert "start=0.9 leaves fewer" in capfd.readouterr().err
     record = json.loads((tmp_path / "fig/wrong.json").read_text())
     assert len(record["failed"]) == 1 and len(record["trials"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("ending", "options", "told"),
+    [
+        ("sweep", "", "option is missing in [options] of the ending sweep: it must be a text"),
+        ("sweep", "option = 1", "option in [options] of the ending sweep must be a text, got '1'"),
+        ("sweep", 'option = "start"', "name the option start, which no method of a plan is given"),
+        ("tsne", "", "scorer is missing in [options] of the ending tsne"),
+        ("tsne", "scorer = 3", "scorer in [options] of the ending tsne must be a text, got '3'"),
+        ("tsne", 'scorer = "randon"', "did you mean"),
+        ("tsne", 'scorer = "aum"', "name the scorer aum, which no plan runs"),
+        ("tsne", 'scorer = "random"\nscore = 1', "[options] of the ending tsne has no 'score'"),
+        ("dots", "keep = 0.3", "the ending dots has no options, got keep"),
+        ("atlas", 'keep = "all"', "must be a share above 0 and below 1, got 'all'"),
+        ("curves", "margins = [1]", "must be a list of [scorer, over, selector, highest keep ratio]"),
+        ("curves", 'margins = [["random", "aum", "hardest", 0.4]]', "name the scorer aum, which no plan runs"),
+    ],
+)
+def test_options_that_an_ending_cannot_use_are_told_before_anything_runs(ending, options, told, tmp_path, capfd):
+    wrong = recipe(tmp_path, "wrong", ending, options=f"[options]\n{options}")
+    assert call("recipe", "run", wrong, "--store", str(tmp_path / "st"), "--out", str(tmp_path / "fig")) == 2
+    said = capfd.readouterr().err.strip().splitlines()
+    assert told in said[-1] and len(said) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.toml"]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from prunebench import forecast, running, training
 from prunebench.arrays import write_npz
 from prunebench.cli import main
-from prunebench.dry_run import Looking, duration, outlook, size
+from prunebench.dry_run import duration, outlook, size
 from prunebench.execution.steps import standing_trial
 from prunebench.forecast import Data, Step, Work, by_kind, elapsed, longest_chain
 from prunebench.foreseen import Foreseen, architecture_of
@@ -37,7 +37,7 @@ PLAN = Plan(
 
 def foreseen(plan: Plan, jobs: int = 1) -> Foreseen:
     """Of the cells of a plan that do not stand."""
-    harness = open_harness(plan, Looking(plan.store))
+    harness = open_harness(plan, Store(plan.store, writes=False))
     todo = [cell for cell in cells(plan, harness) if standing_trial(harness, plan, cell) is None]
     return Foreseen(plan, harness, todo, jobs)
 
@@ -97,7 +97,7 @@ def test_every_trial_and_training_costs_what_its_step_says(ran):
 @pytest.mark.parametrize("budget, steps, epochs", [("steps", 3, None), ("epochs", None, None), ("epochs", None, 2)])
 def test_steps_of_every_budget_are_those_of_a_trial(budget, steps, epochs):
     plan = replace(PLAN, scorers=(), selectors=("random",), budget=budget, steps=steps, epochs=epochs, seeds=1)
-    harness = open_harness(plan, Looking("nowhere"))
+    harness = open_harness(plan, Store("nowhere", writes=False))
     for cell in cells(plan, harness):
         work = Foreseen(plan, harness, [cell]).steps[f"training {cell.name}"].work
         k = 70 if cell.selector == "full" else round(cell.keep * 70)

@@ -240,3 +240,75 @@ def test_a_damaged_store_is_told_without_a_traceback(store, capsys):
     main(["leaderboard", str(store.root)])
     told = capsys.readouterr()
     assert "Traceback" not in told.err and told.out.count("50.00") == 1
+
+
+# -- who only reads writes nothing ------------------------------------------------------------------------------------
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix(): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("command", ["leaderboard", "report", "verify", "submit"])
+@pytest.mark.parametrize("name", ["foreign", "empty", "bundle"])
+def test_a_folder_that_is_no_store_is_told_and_left_as_it_is(name, command, tmp_path, capsys):
+    place = tmp_path / name
+    place.mkdir()
+    if name == "foreign":
+        (place / "notes.txt").write_text("mine")
+    elif name == "bundle":
+        (place / "trials").mkdir()
+        (place / "manifest.json").write_text("{}")
+    before = tree(tmp_path)
+    out = ["--out", str(tmp_path / "out")] if command in ("report", "submit") else []
+    with pytest.raises(SystemExit) as left:
+        main([command, str(place), *out])
+    told = capsys.readouterr().err
+    assert tree(tmp_path) == before and told.count("\n") == 1
+    if name == "bundle" and command in ("leaderboard", "verify"):  # these read bundles: this one is not sound
+        assert left.value.code == 4 and "not sound" in told
+    else:
+        assert left.value.code == 2
+        assert ("is a bundle" if name == "bundle" else "holds no store of prunebench") in told
+
+
+def test_reading_a_store_changes_nothing_in_it(store, tmp_path, capsys):
+    record = store.put("trials", IDENTITY, {"accuracy": 0.5}, arrays={"values": np.arange(3)})
+    for kind in ("evidence", "failures", ".locks"):
+        (store.root / kind).rmdir()
+    (store.root / "trials" / ".tmp-00000000-1-1-left").write_bytes(b"of another machine")
+    main(["verify", str(store.root)])
+    record.file("arrays.npz").write_bytes(b"torn")
+    before = tree(store.root)
+    for command in (["verify"], ["leaderboard"], ["report", "--out", str(tmp_path / "out")], ["submit", "--out", "x"]):
+        with pytest.raises(SystemExit):
+            main([command[0], str(store.root), *command[1:]])
+    assert Store(store.root, writes=False).by_id("trials", record.id) is None
+    assert tree(store.root) == before and not (tmp_path / "out").exists()
+
+
+# -- pipes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_nobody_waits_for_a_pipe_in_a_store(store):
+    record = store.put("trials", IDENTITY, {"accuracy": 0.5}, arrays={"values": np.arange(3)})
+    os.mkfifo(store.root / "trials" / f"{'a' * 64}.json")
+    os.mkfifo(store.root / "failures" / f"{'b' * 64}.json")
+    record.file("arrays.npz").unlink()
+    os.mkfifo(record.file("arrays.npz"))
+    code = "import sys; from prunebench.cli import main; main(sys.argv[1:])"
+    for command, status, told in (
+        ("leaderboard", 2, "no finished trial"),
+        ("verify", 4, "a pipe"),
+        ("submit", 2, "records of trials that are damaged"),
+    ):
+        arguments = [
+            command,
+            str(store.root),
+            *(["--out", str(store.root.parent / "b")] if command == "submit" else []),
+        ]
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=100)
+        assert done.returncode == status and told in done.stdout + done.stderr, done
+    assert store.by_id("trials", "a" * 64) is None  # set aside, as other damage
+    assert list((store.root / "trials").glob("a*.damaged-*"))

@@ -82,3 +82,7 @@ def test_schemas_are_schemas_and_named_by_the_page_of_files(name):
     Draft202012Validator.check_schema(schema(name))
     assert schema(name)["additionalProperties"] is False
     assert f"schemas/{name}.json" in (ROOT / "docs" / "files.md").read_text()
+
+
+def test_a_renamed_file_is_a_changed_one():
+    assert PAGE.count("git diff") == PAGE.count("git diff --no-renames") == 2

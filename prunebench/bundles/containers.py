@@ -79,6 +79,26 @@ def holds_bundles(path: Path) -> bool:
         raise UserError(f"{failure.filename or path} cannot be read ({failure.strerror or failure})") from None
 
 
+def refuse_no_store(path: Path) -> None:
+    """Raises:
+    UserError: no folder there, a bundle, or a folder in which nothing is a store's.
+    """
+    from ..store.directory import KINDS  # numpy: not for those who only look
+
+    try:
+        if not path.is_dir():
+            raise UserError(f"there is no store at {path}: run `prunebench run` first, or name another folder")
+        if is_bundle(path):
+            raise UserError(
+                f"{path} is a bundle, which `prunebench leaderboard` and `verify` read, and not a store: give the "
+                "folder that `prunebench run` wrote"
+            )
+        if not any((path / kind).is_dir() for kind in KINDS):
+            raise UserError(f"{path} holds no store of prunebench: give the folder that `prunebench run` wrote")
+    except OSError as failure:
+        raise UserError(f"{failure.filename or path} cannot be read ({failure.strerror or failure})") from None
+
+
 def list_folder(root: Path) -> dict[str, int]:
     """Name -> bytes of every file of a bundle in a folder.
 

@@ -24,10 +24,9 @@ from ..harness import hash_array
 from ..portable import private_part
 from ..selecting import SUBSET, read_selection
 from ..store import Record, canonical, read_record
-from ..store.directory import RECORDS
 from ..store.publishing import FULL, fsync, prefix
 from ..trials import PLAIN
-from .containers import LARGEST, LARGEST_ARRAYS, LARGEST_TEXT, MANIFEST, MOST_FILES
+from .containers import LARGEST, LARGEST_ARRAYS, LARGEST_TEXT, MANIFEST, MOST_FILES, refuse_no_store
 from .manifests import manifest_of
 
 _WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in an archive: the clock is no part of a bundle
@@ -62,8 +61,7 @@ def submit(store: str | Path, out: str | Path, *, scores: bool = False, **submit
         StoreError: ``out`` cannot be written.
     """
     root, out = Path(store), Path(out)
-    if not any((root / kind).is_dir() for kind in RECORDS):
-        raise UserError(f"there is no store at {root}: run `prunebench run` or `train` first, or name its --store")
+    refuse_no_store(root)
     if os.path.lexists(out):
         raise UserError(f"{out} is there already: remove it, or give another --out")
     found = _Chosen.of(root)

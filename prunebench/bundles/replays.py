@@ -30,6 +30,7 @@ from ..methods import Method
 from ..registry import Registry
 from ..selecting import SUBSET
 from ..store import Record, canonical
+from ..terminal import counted
 from .contents import Bundle, subset_of
 
 CHANCES = math.log(1e9)  # of two subsets being the same by chance, one over
@@ -89,9 +90,12 @@ def check_replays(bundles: Sequence[Bundle], registry: Registry) -> None:
         _refuse_copy(one_trial, other_trial)
     _remark_shared(bundles)
     for bundle in bundles:
-        bundle.verdict.looked["replays"] = f"{len(list(bundle.records('selections')))} index files, " + (
-            f"{len(bundle.trials)} trials" + (f", beside {len(bundles) - 1} other bundles" if len(bundles) > 1 else "")
-        )
+        told = [
+            counted(len(list(bundle.records("selections"))), "index file"),
+            counted(len(bundle.trials), "trial"),
+            *([f"beside {counted(len(bundles) - 1, 'other bundle')}"] if len(bundles) > 1 else []),
+        ]
+        bundle.verdict.looked["replays"] = ", ".join(told)
 
 
 def _pairs(alike: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

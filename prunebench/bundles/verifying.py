@@ -7,12 +7,13 @@ from pathlib import Path
 
 from .. import registry as plugins
 from ..errors import UserError, VerifyError
+from ..files import refuse_unplaceable
 from .against_data import Data, check_data, check_selected_again, load_all
 from .containers import bundles_in, is_bundle
 from .contents import Bundle, open_bundle
 from .numbers import check_numbers, check_subsets
 from .replays import check_replays
-from .reproduced import read_reproduced, write_reproduced
+from .reproduced import beside, read_reproduced, write_reproduced
 from .retraining import check_trained_again
 
 
@@ -33,7 +34,7 @@ def verify(
         say: is told of every training.
 
     Raises:
-        UserError: no bundle there, data that are not here, a count or seed below 0.
+        UserError: no bundle there, data that are not here, a count or seed below 0, no place for what is trained again.
     """
     if retrain < 0 or seed < 0:
         raise UserError(f"--retrain and --seed must be at least 0, got {retrain} and {seed}")
@@ -41,6 +42,8 @@ def verify(
     bundles = read([place] if is_bundle(place) or not place.is_dir() else bundles_in(place))
     if not bundles:
         raise UserError(f"there is no bundle in {place}: give a folder or a .zip that `prunebench submit` wrote")
+    for bundle in filter(_sound, bundles) if retrain else ():
+        refuse_unplaceable(beside(bundle.path))
     if data is not None or retrain:
         harnesses = load_all(bundles, data or Data(), plugins.installed())
         for bundle in filter(_sound, bundles):

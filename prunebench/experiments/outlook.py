@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..dry_run import Looking, Outlook, outlook
+from ..dry_run import Outlook, outlook
 from ..execution.steps import standing_trial
 from ..foreseen import Foreseen
 from ..harness import Harness
 from ..plans import Cell, Plan, cells, open_harness
+from ..store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ def parts(plans: Sequence[Plan], jobs: int) -> list[Part]:
 
 
 def _part(plans: Sequence[Plan], jobs: int) -> Part:
-    harness = open_harness(plans[0], Looking(plans[0].store))
+    harness = open_harness(plans[0], Store(plans[0].store, writes=False))
     stands, found = dict[Cell, bool](), Foreseen(plans[0], harness, (), jobs)
     for plan in plans:
         new = [cell for cell in cells(plan, harness) if cell not in stands]

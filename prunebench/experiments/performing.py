@@ -6,15 +6,17 @@ Everything that stands in the store is read, also what another recipe left there
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from ..boards import label
+from ..errors import UserError
 from ..harness import Harness
 from ..leaderboard import Board, board
-from ..plans import Plan, cell_id, cells, open_harness
+from ..plans import Plan, cell_id, cells, open_harness, pairs
+from ..registry import installed
 from ..running import Workers, run
 from ..store import Record
 from ..types import TrialResult
@@ -80,6 +82,37 @@ def perform(
         tuple(failures.values()),
         time.monotonic() - started,
     )
+
+
+def refuse_options(experiment: Experiment, plans: Sequence[Plan]) -> None:
+    """Refuse, before anything is run, options of an ending that name what no plan runs.
+
+    Raises:
+        UserError: as said, or there is no such method.
+    """
+    from .endings.rows import option  # endings are given what this module gathers
+
+    registry, options = installed(), experiment.options
+    run = {
+        registry.method(kind, text).text
+        for plan in plans
+        for pair in pairs(plan)
+        for kind, text in zip(("scorer", "selector"), pair, strict=True)
+        if text and text not in plan.of_everything
+    }
+    for kind, text in _named(options):
+        if registry.method(kind, text).text not in run:
+            raise UserError(f"{experiment.name}: [options] name the {kind} {text}, which no plan runs: add it to one")
+    wanted = options.get("option")
+    if wanted and all(option(text, wanted) is None for text in run):
+        raise UserError(f"{experiment.name}: [options] name the option {wanted}, which no method of a plan is given")
+
+
+def _named(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "scorer" in options:
+        yield "scorer", options["scorer"]
+    for scorer, over, selector, _ in options.get("margins", ()):
+        yield from (("scorer", scorer), ("scorer", over), ("selector", selector))
 
 
 def opened(plans: Sequence[Plan]) -> list[Harness]:

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from ..plans import Plan
 
 FOLDER = Path(__file__).parent / "recipes"
-ENDINGS = ("tsne", "quintiles", "curves", "dots", "sweep", "starts", "atlas", "pareto")
+ENDINGS: dict[str, dict[str, str]] = {  # and the options of each: what one must be; "!": it must be given
+    "tsne": {"scorer": "a text!"},
+    "quintiles": {},
+    "curves": {"margins": "a list of [scorer, over, selector, highest keep ratio]"},
+    "dots": {},
+    "sweep": {"option": "a text!", "axis": "a text"},
+    "starts": {},
+    "atlas": {"keep": "a share above 0 and below 1"},
+    "pareto": {},
+}
 TEXTS = ("title", "shows", "paper", "place", "says")
 _FIELDS: dict[str, Any] = {  # of a plan, as a file may give them
     **dict.fromkeys(("scorers", "selectors", "methods", "models"), str),
@@ -147,6 +156,7 @@ def read(path: Path) -> Experiment:
     options = table.get("options", {})
     if not isinstance(options, dict):
         raise UserError(f"{where}: options is a section: write [options] above them")
+    _refuse_options(where, table["ending"], options)
     references = table.get("references", [])
     if not isinstance(references, list) or not all(isinstance(one, str) for one in references):
         raise UserError(f"{where}: references must be a list of texts")
@@ -163,6 +173,37 @@ def read(path: Path) -> Experiment:
         plans=_entries(where, "plans", table["plans"]),
         profiles={name: _entries(where, f"profiles.{name}", profiles[name]) for name in PROFILES if name in profiles},
     )
+
+
+def _refuse_options(where: str, ending: str, options: Mapping[str, Any]) -> None:
+    known, what = ENDINGS[ending], f"[options] of the ending {ending}"
+    if not known and options:
+        raise UserError(
+            f"{where}: the ending {ending} has no options, got {', '.join(sorted(options))}: leave them out"
+        )
+    _refuse_unknown(where, what, options, known)
+    for name, wanted in known.items():
+        if name not in options and wanted.endswith("!"):
+            raise UserError(f"{where}: {name} is missing in {what}: it must be {wanted[:-1]}")
+        if name in options and not _is(wanted.rstrip("!"), options[name]):
+            raise UserError(f"{where}: {name} in {what} must be {wanted.rstrip('!')}, got {str(options[name])[:60]!r}")
+    named = [options["scorer"]] if "scorer" in options else []
+    refuse_code([*named, *(text for one in options.get("margins", []) for text in one[:3])], where)
+
+
+def _is(wanted: str, value: Any) -> bool:
+    if wanted == "a text":
+        return isinstance(value, str) and bool(value)
+    if wanted.startswith("a share"):
+        return _number(value) and 0 < value < 1
+    return isinstance(value, list) and all(
+        isinstance(one, list) and len(one) == 4 and all(isinstance(t, str) for t in one[:3]) and _number(one[3])
+        for one in value
+    )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _entries(where: str, name: str, value: Any) -> tuple[Mapping[str, Any], ...]:

@@ -23,7 +23,7 @@ from . import PROFILES
 from .endings.ending import ending_of
 from .measuring import accuracies, comparisons
 from .outlook import parts
-from .performing import opened, perform
+from .performing import opened, perform, refuse_options
 from .published import published
 from .recipe import Experiment, named
 from .telling import compared, described
@@ -60,7 +60,7 @@ def run_recipes(
     for experiment, _ in together:
         refuse_foreign(out, experiment.name)
     harnesses = iter(opened([plan for _, plans in together for plan in plans]))
-    for experiment, plans in together:
+    for name, (experiment, plans) in zip(names, together, strict=True):
         say(f"\n{experiment.name}: {experiment.title}")
         own = list(islice(harnesses, len(plans)))
         found = perform(experiment, profile, plans, own, jobs or default_jobs(plans[0]), _tell)
@@ -68,7 +68,7 @@ def run_recipes(
         told = comparisons(
             found.harnesses[0].registry, experiment.references, [*accuracies(found.board), *ending.measured]
         )
-        written = write(found, ending, told, out, _command(experiment, profile, given))
+        written = write(found, ending, told, out, _command(name, profile=profile, out=out, jobs=jobs, **given))
         click.echo(f"{experiment.name}: {experiment.title}")
         for text in (*compared(told), *ending.told):
             click.echo(text)
@@ -88,15 +88,19 @@ def _planned(names: Sequence[str], profile: str, **given: Any) -> Iterator[tuple
     given = {name: value for name, value in given.items() if value is not None}
     dataset = given.pop("dataset", None)
     for experiment in [named(name) for name in names]:
-        yield experiment, experiment.runs(profile, dataset, **given, no_plugin=left_out(), progress=progress_display())
+        plans = experiment.runs(profile, dataset, **given, no_plugin=left_out(), progress=progress_display())
+        refuse_options(experiment, plans)
+        yield experiment, plans
 
 
-def _command(experiment: Experiment, profile: str, given: dict[str, Any]) -> list[str]:
-    """What makes the same figures again, without what only this machine knows: folders, device."""
-    command = ["prunebench", "recipe", "run", experiment.name, "--profile", profile]
-    for name in ("dataset", "seeds", "threads"):
-        if given.get(name) is not None:
-            command += [f"--{name}", str(given[name])]
+def _command(name: str, **given: Any) -> list[str]:
+    """What makes the same figures again: the recipe as it was named, and the options as they were given."""
+    command = ["prunebench", "recipe", "run", name]
+    for option, value in given.items():
+        if value is True:
+            command.append(f"--{option.replace('_', '-')}")
+        elif value is not None and value is not False:
+            command += [f"--{option.replace('_', '-')}", str(value)]
     return command
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..files import refuse_unwritable
 from ..json_files import read_object
 from ..leaderboard.escaping import csv_text
 from .endings.ending import Ending, Row
@@ -54,7 +54,9 @@ def refuse_foreign(out: Path, name: str) -> None:
     UserError: the folder cannot be written, or ``NAME.json`` there is no record of this recipe.
     """
     record = out / f"{name}.json"
-    refuse_unwritable(out / "record")
+    there = next(folder for folder in (out, *out.absolute().parents) if os.path.lexists(folder))
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"cannot write {out} ({there} takes no files): give another --out")
     if record.exists():
         try:
             known = read_object(record).get("recipe") == name

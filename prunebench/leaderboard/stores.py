@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..allocation import without_collection
-from ..bundles.containers import REPRODUCED, holds_bundles
+from ..bundles.containers import REPRODUCED, holds_bundles, refuse_no_store
 from ..errors import UserError
 from ..store import Store
 from ..types import Cost, TrialResult
@@ -59,7 +59,7 @@ def leaderboard(
     failures = {failure["id"]: failure for store in opened for failure in store.failures()}
     if not found and not failures:
         where = ", ".join(str(store.root) for store in opened) or "no store"
-        raise UserError(f"there is no finished trial in {where}: run `prunebench run` first, or name its --store")
+        raise UserError(f"there is no finished trial in {where}: run `prunebench run` first, or name another store")
     return board(
         found.values(),
         list(failures.values()),
@@ -142,10 +142,10 @@ def _undated(identity: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def opened_stores(stores: Store | str | Path | Sequence[Store | str | Path]) -> list[Store]:
-    """Stores, or the folders they lie in, opened.
+    """Stores, or the folders they lie in, opened to be read: nothing in them is changed.
 
     Raises:
-        UserError: a store that is not there.
+        UserError: a store that is not there, or a folder that holds none.
     """
     return [_opened(store) for store in _listed(stores)]
 
@@ -181,6 +181,5 @@ def _listed(stores: Any) -> list[Any]:
 def _opened(store: Store | str | Path) -> Store:
     if isinstance(store, Store):
         return store
-    if not Path(store).is_dir():
-        raise UserError(f"there is no store at {store}: run `prunebench run` first, or name another folder")
-    return Store(store)
+    refuse_no_store(Path(store))
+    return Store(store, writes=False)

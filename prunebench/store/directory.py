@@ -28,7 +28,7 @@ from ..errors import StoreError, VerifyError
 from . import failures as failure_notes
 from . import publishing
 from .publishing import FULL, fsync, fsync_tree, no_room, prefix, publish, write
-from .records import Record, UnreadableError, file_sha256, identify, read_record, sealed
+from .records import Record, file_sha256, identify, look, read_record, sealed
 from .sweeping import sweep
 
 RECORDS = ("evidence", "scores", "selections", "trials", "models")
@@ -41,17 +41,21 @@ log = logging.getLogger("prunebench.store")
 class Store:
     """One directory: ``evidence/ scores/ selections/ trials/ models/ failures/``.
 
+    Args:
+        writes: False for one that is only read: no folder is made, nothing is swept or set aside.
+
     Raises:
         StoreError: the directory cannot be made or written.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | Path, *, writes: bool = True) -> None:
+        self.root, self.writes = Path(root), writes
         self._verified: dict[str, Record] = {}
         with self._explained(self.root):
-            for kind in (*KINDS, ".locks"):
+            for kind in (*KINDS, ".locks") if writes else ():
                 publishing.make_folder(self.root / kind)
-            sweep(self.root)
+            if writes:
+                sweep(self.root)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -70,9 +74,11 @@ class Store:
         if not _ID.fullmatch(id):  # records of others name ids: none may lead to a file outside
             return None
         path = self.card(kind, id)
-        record, wrong = _look(kind, path)
-        if wrong:
+        record, wrong = look(kind, path)
+        if wrong and self.writes:
             record = self._set_aside(kind, path)
+        elif wrong:
+            log.warning("%s is damaged: the next run sets it aside and computes it again", path)
         if record is not None:
             self._verified[id] = record
         return record
@@ -289,7 +295,12 @@ class Store:
     def _cards(self, kind: str) -> list[Path]:
         """By id; a folder of ten thousand is listed in milliseconds."""
         folder = self.root / kind
-        return [folder / name for name in sorted(os.listdir(folder)) if name.endswith(".json")]
+        try:
+            return [folder / name for name in sorted(os.listdir(folder)) if name.endswith(".json")]
+        except FileNotFoundError:
+            return []
+        except OSError as failure:
+            raise StoreError(f"{folder} cannot be read ({failure.strerror}): make it readable") from None
 
     def _temporary(self, folder: Path) -> Path:
         return folder / f"{prefix()}{secrets.token_hex(8)}"
@@ -300,7 +311,7 @@ class Store:
         One process at a time looks again and renames, so that nobody moves away what another has just mended.
         """
         with self.lock(f"aside-{path.stem}"), self._explained(path):
-            record, wrong = _look(kind, path)
+            record, wrong = look(kind, path)
             if wrong:
                 aside = path.with_suffix(f".damaged-{secrets.token_hex(4)}")
                 log.warning("%s: set aside as %s, computed again", wrong, aside.name)
@@ -335,13 +346,3 @@ class Store:
                 raise no_room(Path(where), str(failure.strerror), need) from failure
             told = f"cannot write {where} ({publishing.refusal(failure, Path(where))})"
             raise StoreError(f"{told}: give a --store that can be written") from failure
-
-
-def _look(kind: str, path: Path) -> tuple[Record | None, str]:
-    """The record, or what is wrong with it; neither where there is none."""
-    try:
-        return read_record(kind, path), ""
-    except UnreadableError as failure:
-        raise StoreError(f"{failure}: make it readable, or give another --store; it was left as it is") from None
-    except VerifyError as damaged:
-        return None, str(damaged) if path.exists() else ""

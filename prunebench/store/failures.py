@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..json_files import read_object
+from ..json_files import parsed, plain_bytes
 from ..portable import anonymous, with_tilde
 from .records import canonical
 
@@ -30,7 +30,7 @@ def read_notes(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
-            note = read_object(path)
+            note = parsed(plain_bytes(path))
         except FileNotFoundError:
             continue  # mended by another process this moment
         except (ValueError, OSError):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from .. import arrays as _arrays
-from ..errors import VerifyError
-from ..json_files import DECODER, LIMIT, parsed, refuse_deep
+from ..errors import StoreError, VerifyError
+from ..json_files import DECODER, parsed, plain_bytes, refuse_deep
 
 FORMAT = 1
 _PARTS = ("identity", "result", "files", "provenance")
@@ -139,6 +138,20 @@ def read_record(kind: str, path: Path, *, files: bool = True) -> Record:
     return Record(kind, card["id"], path, card)
 
 
+def look(kind: str, path: Path) -> tuple[Record | None, str]:
+    """The record, or what is wrong with it; neither where there is none.
+
+    Raises:
+        StoreError: it cannot be read here.
+    """
+    try:
+        return read_record(kind, path), ""
+    except UnreadableError as failure:
+        raise StoreError(f"{failure}: make it readable, or give another --store; it was left as it is") from None
+    except VerifyError as damaged:
+        return None, str(damaged) if path.exists() else ""
+
+
 def _read_card(kind: str, path: Path) -> dict[str, Any]:
     content = _content(path)
     card = _as_written(kind, path.stem, content)
@@ -158,10 +171,10 @@ def _read_card(kind: str, path: Path) -> dict[str, Any]:
 
 
 def _content(path: Path) -> bytes:
-    with open(path, "rb", buffering=0) as stream:
-        if os.fstat(stream.fileno()).st_size > LIMIT:
-            raise VerifyError(f"{path} is larger than a card can be")
-        return stream.read()
+    try:
+        return plain_bytes(path)
+    except ValueError as wrong:
+        raise VerifyError(f"{path} is no card: {wrong}") from None
 
 
 def _as_written(kind: str, id: str, content: bytes) -> dict[str, Any] | None:
@@ -212,7 +225,8 @@ def _verify_file(folder: Path, file: Mapping[str, Any]) -> None:
         if path.is_dir():
             raise VerifyError(f"{path} is a directory, not a file")
         if not path.is_file():
-            raise VerifyError(f"{path} is missing")
+            what = "a pipe, a socket or a device, not a plain file" if path.exists() else "missing"
+            raise VerifyError(f"{path} is {what}")
         if path.stat().st_size != size or file_sha256(path) != sha:
             raise VerifyError(f"{path} is torn or was altered after it was written")
     except PermissionError:
