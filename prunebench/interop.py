@@ -58,6 +58,8 @@ def score(
     """
     registry = plugins.installed()
     method = registry.method("scorer", scorer)
+    if not isinstance(given, (Mapping, type(None))):
+        raise UserError(f"`given` is a {type(given).__name__}: a dictionary of names and arrays is expected")
     if data is None:
         return _score_given(registry, method, _told_once(given or {}, labels, classes), seed, keys)
     if isinstance(data, Dataset) and any(each is not None for each in (labels, classes, keys)):

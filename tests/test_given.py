@@ -33,6 +33,7 @@ def moderate(**given):
         (lambda: moderate(features=[[1.0], [1.0, 2.0]]), "features is no array"),
         (lambda: moderate(features=HOLED), r"features of example 5 are not finite \(1 of 24"),
         (lambda: moderate(feature=FEATURES), "moderate takes no 'feature' from `given`: it takes features, labels"),
+        (lambda: pb.score("moderate", None, LABELS, given=[FEATURES]), "`given` is a list"),
         (lambda: moderate(seeds=LABELS), "takes no 'seeds'"),
         (lambda: moderate(embeddings=FEATURES), "takes no 'embeddings'"),
         (lambda: pb.score("moderate", None, given={"features": FEATURES, "labels": LABELS}, keys=["a"]), "24 examples"),
