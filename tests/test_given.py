@@ -1,5 +1,7 @@
 """Scoring of what somebody gives: held against each other before a method sees it, and never left out unsaid."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ from prunebench_baselines.moderate import distance_to_median
 
 import prunebench as pb
 from prunebench import UserError
+from prunebench.interop import _fitting_given
+from prunebench.registry import installed
 
 rng = np.random.default_rng(0)
 N = 24
@@ -91,3 +95,22 @@ def test_a_value_that_no_class_sets_is_not_memory():
     """Labels for a part, as a caller of the function alone may give them: what is left is no number."""
     found = distance_to_median(torch.from_numpy(FEATURES), torch.from_numpy(LABELS[:3]))
     assert torch.isnan(found[3:]).all()
+
+
+def test_a_scorer_of_several_statistics_takes_a_dictionary_of_histories():
+    method = installed().method("scorer", "aum")
+    several = replace(method, entry=replace(method.entry, record=replace(method.entry.record, watch=("el2n", "loss"))))
+
+    def fitted(history):
+        return _fitting_given(installed(), several, "history", history, N, np.arange(N)[::-1])
+
+    found = fitted({"loss": HISTORY, "el2n": torch.from_numpy(HISTORY) + 1})
+    assert torch.equal(found["el2n"], torch.from_numpy(HISTORY[..., ::-1] + 1)) and list(found) == ["el2n", "loss"]
+    for wrong, told in (({"loss": HISTORY}, "el2n is missing"), (HISTORY, "got a ndarray")):
+        with pytest.raises(UserError, match=f"history must be a dictionary of el2n, loss.*{told}"):
+            fitted(wrong)
+
+
+def test_a_history_beside_data_is_used():
+    found = pb.score("el2n(epoch=2)", PIXELS, LABELS, given={"history": HISTORY})
+    assert np.array_equal(found.values, HISTORY[0, 1].astype(np.float64)) and found.label_free is False
