@@ -42,6 +42,6 @@ def first_best(values: Tensor, scale: float) -> int:
 
 def places(order: Tensor) -> Tensor:
     """The place of each example in an order of all: (N,) -> (N,) float64, 0 for the first."""
-    place = torch.empty(len(order), dtype=torch.float64)
+    place = torch.full((len(order),), torch.nan, dtype=torch.float64)
     place[order] = torch.arange(len(order), dtype=torch.float64)
     return place

@@ -38,7 +38,7 @@ def class_distance(features: Callable[[], Tensor], labels: Tensor) -> Tensor:
 def distance_to_median(h: Tensor, labels: Tensor) -> Tensor:
     """(N, D), (N,) -> (N,) float64: ||h_i - m_{y_i}||_2."""
     labels = labels.to(h.device)
-    distance = torch.empty(len(h), dtype=torch.float64, device=h.device)
+    distance = torch.full((len(h),), torch.nan, dtype=torch.float64, device=h.device)
     members = group_by_group(labels).split(torch.bincount(labels).tolist())
     for indices in members:  # class by class, so that only one class is held in float64
         x = h[indices]  # (n_c, D)

@@ -60,7 +60,7 @@ def prototypicality(
     centres = kmeans(e, clusters, generator, rounds)
     if distance == "cosine":
         e, centres = unit_rows(e), unit_rows(centres)
-    score = torch.empty(len(e), dtype=torch.float64)
+    score = torch.full((len(e),), torch.nan, dtype=torch.float64)
     for at in range(0, len(e), ROWS):
         squared = squared_distances(e[at : at + ROWS], centres).amin(dim=1)
         score[order[at : at + ROWS]] = squared / 2 if distance == "cosine" else squared.sqrt()

@@ -66,7 +66,7 @@ def zcore(
         raise UserError("zcore draws two dimensions of the embeddings, and these have one")
     rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
     found = raw_scores(np.ascontiguousarray(e.numpy(), dtype=np.float32), draws, nearest, exponent, rng)
-    raw = torch.empty(len(e), dtype=torch.float64)
+    raw = torch.full((len(e),), torch.nan, dtype=torch.float64)
     raw[order] = torch.from_numpy(found)
     total = raw + random_score(seeds.cpu()) if random_start else raw
     spread = total.max() - total.min()

@@ -41,7 +41,7 @@ class Blocks:
         whole = np.arange(self.n) if order is None else np.asarray(order, dtype=np.int64)
         if not np.array_equal(np.sort(whole), np.arange(self.n)):
             raise ValueError(f"blocks needs an order of all {self.n} examples, each exactly once")
-        values = np.empty(self.n)
+        values = np.full(self.n, np.nan)
         starts = range(0, self.n, rows)
         named = {**self.identity, "what": "block", "call": self.calls, "rows": rows, "order": hash_array(whole)}
         self.calls += 1

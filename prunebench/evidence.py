@@ -326,7 +326,7 @@ class Evidence:
 
 
 def _way_out(name: str) -> str:
-    if name == "labels":
+    if name in ("labels", "classes"):
         return "give labels=... (--labels FILE.npy, or --dataset)"
     if name in ("features", "embeddings", "history"):
         return f"give it with given={{'{name}': ...}} (--given {name}=FILE), or use it on a data set (--dataset)"

@@ -46,7 +46,7 @@ def load_scores(path: str | Path, hard: Hard | None = None) -> Scores:
     """Scores from a file of `save_scores`, an ``.npz`` with ``values``, a bare ``.npy``, a ``.csv`` or a store's card.
 
     Raises:
-        UserError: no such file, damaged, or a file without a card and no ``hard``.
+        UserError: no such file, damaged, a file without a card and no ``hard``, or one whose card says otherwise.
     """
     return scores_of(*_load(Path(path), "scores", "values"), path, hard)
 
@@ -55,10 +55,12 @@ def scores_of(arrays: Mapping[str, Any], card: Mapping[str, Any], path: Any, har
     """Arrays (``values``, perhaps ``keys``) and a card as `Scores`.
 
     Raises:
-        UserError: they are none, or nobody says which end is hard.
+        UserError: they are none, nobody says which end is hard, or ``hard`` is not what the card says.
     """
     if hard is None and "hard" not in card:
         raise UserError(f"{path} has no card that says which end is hard: give hard='high' or 'low' (--hard)")
+    if hard is not None and card.get("hard", hard) != hard:
+        raise UserError(f"{path}: its card says that {card['hard']} is hard, not {hard}: leave out hard (--hard)")
     values = np.asarray(arrays["values"])
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise UserError(f"{path} must hold (N,) numbers, got {values.dtype} of shape {values.shape}")
@@ -176,8 +178,10 @@ def refuse_unwritable(path: Path) -> None:
     """Refuse, before any work, a path that could not be written after it; nothing is made.
 
     Raises:
-        UserError: another ending than .npy or .npz, a folder, or no place to write.
+        UserError: no name of a file, another ending than .npy or .npz, a folder, or no place to write.
     """
+    if path.name in ("", ".."):
+        raise UserError(f"cannot write {path} (it is a folder): give a path that can be written")
     if path.suffix not in ("", ".npy", ".npz"):
         raise UserError(f"{path} would be neither .npy nor .npz: give it one of these endings")
     refuse_unplaceable(path)

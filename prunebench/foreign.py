@@ -47,6 +47,8 @@ def read_scores(path: Path, hard: Hard | None = None, array: str | None = None) 
             return scores_of(found, card_beside(path, "scores"), path, hard)
     if array is not None:
         raise UserError(f"{path} holds one array without a name: leave out --array")
+    if path.suffix == ".json" and not _is_record(_json(path)):
+        raise UserError(f"{path} is no record of scores in a store: save the numbers as .npy, .csv or .txt")
     return load_scores(path, hard)
 
 
@@ -192,13 +194,23 @@ def _columns(table: Mapping[str, list[str]], path: Path) -> dict[str, Any]:
 
 def _json_indices(path: Path) -> dict[str, Any] | None:
     """Of ``{"indices": [..]}`` or a list; None for a record's card."""
-    try:
-        found = json.loads(_text(path))
-    except (ValueError, RecursionError):
-        raise UserError(f"{path} is no JSON") from None
+    found = _json(path)
+    if _is_record(found):
+        return None
     listed = found.get("indices") if isinstance(found, dict) else found
     if not isinstance(listed, list):
-        return None
+        raise UserError(f"{path} must hold a list of whole numbers, by itself or under `indices`")
     if not all(isinstance(i, int) and not isinstance(i, bool) and abs(i) < 2**62 for i in listed):
         raise UserError(f"{path} must list whole numbers under `indices`")
     return {"indices": np.array(listed, dtype=np.int64)}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(_text(path))
+    except (ValueError, RecursionError):
+        raise UserError(f"{path} is no JSON") from None
+
+
+def _is_record(found: Any) -> bool:
+    return isinstance(found, dict) and not found.keys().isdisjoint(("identity", "sha256"))

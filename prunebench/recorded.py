@@ -12,7 +12,7 @@ from torch import Tensor
 from . import registry as plugins
 from .arrays import as_labels, as_numpy
 from .errors import UserError
-from .interop import score
+from .interop import refuse_missing_epochs, score
 from .methods import Method
 from .types import Scores
 from .watching import watched
@@ -48,17 +48,9 @@ def score_log(scorer: str, logits: Any, labels: Any) -> Scores:
         )
     if not torch.isfinite(z).all():
         raise UserError("the logits hold a value that is not finite")
-    _refuse_missing_epochs(method, z.shape[1], z.shape[0])
+    refuse_missing_epochs(method, z.shape[1], z.shape[0])
     history = recorded_history(method, z, y)
     return score(scorer, None, given={"history": history, "labels": y.numpy()})
-
-
-def _refuse_missing_epochs(method: Method, epochs: int, runs: int) -> None:
-    asked, wanted = method.options.get("epoch"), method.options.get("runs", 1)
-    if isinstance(asked, int) and not 1 <= asked <= epochs:
-        raise UserError(f"{method.label} asks for epoch {asked}, the log has {epochs} epochs")
-    if isinstance(wanted, int) and wanted > runs:
-        raise UserError(f"{method.label} asks for {wanted} runs, the log has {runs}: give logits (R, E, N, C)")
 
 
 def recorded_history(method: Method, z: Tensor, y: Tensor) -> Any:

@@ -173,6 +173,10 @@ def test_nothing_in_a_file_is_run(data, name, read):
         ("x.csv", "position\n1\ncat\n", "a position that is no whole number"),
         ("x.json", "{", "is no JSON"),
         ("x.json", '{"indices": [1, "a"]}', "must list whole numbers"),
+        ("x.json", '["a"]', "must list whole numbers"),
+        ("x.json", '{"indices": "ab"}', "must hold a list of whole numbers"),
+        ("x.json", "{}", "must hold a list of whole numbers"),
+        ("x.json", "3", "must hold a list of whole numbers"),
         ("x.pt", "nonsense", "cannot be read"),
         ("x.npz", "nonsense", "cannot be read"),
     ],
@@ -192,6 +196,47 @@ def test_what_is_no_score_is_one_sentence(data):
         scores_of_the_data(read_scores(Path("x.txt"), "high"), data, "x.txt")
 
 
+@pytest.mark.parametrize("content", ["{}", "[1.0, 2.0]", '{"values": [1]}'])
+def test_json_that_is_no_record_of_scores_is_one_sentence(data, content):
+    Path("x.json").write_text(content)
+    with pytest.raises(UserError, match="no record of scores in a store"):
+        read_scores(Path("x.json"), "high")
+
+
+def test_a_record_of_a_store_is_brought_and_a_torn_one_told_as_that(data):
+    found = pb.score("random", data, store="runs")
+    card = Path(f"runs/scores/{found.id}.json")
+    assert np.array_equal(read_scores(card).values, found.values)
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"result": {}}))
+    with pytest.raises(pb.VerifyError):
+        read_scores(card)
+
+
+def test_the_direction_travels_with_the_file(data):
+    pb.save_scores(pb.Scores(VALUES, "high", "theirs"), "s.npz")
+    assert read_scores(Path("s.npz"), "high").hard == read_scores(Path("s.npz")).hard == "high"
+    for read in (pb.load_scores, lambda path, hard: read_scores(Path(path), hard, "values")):
+        with pytest.raises(UserError, match="its card says that high is hard, not low"):
+            read("s.npz", "low")
+
+
+@pytest.mark.parametrize("out", [".", "", "/", "..", "a/.."])
+def test_a_path_without_a_name_is_refused_before_anything_is_computed(data, capsys, out):
+    scores, chosen = pb.Scores(VALUES, "high", "theirs"), pb.select("hardest", VALUES, keep=0.5, hard="high")
+    for save in (lambda: pb.save_scores(scores, out), lambda: pb.save_selection(chosen, out)):
+        with pytest.raises(UserError, match="is a folder"):
+            save()
+    pb.save_scores(scores, "s.npz")
+    for command in (["score", "--dataset", "digits", "--scorer", "random"],
+                    ["select", "--scores", "s.npz", "--selector", "hardest", "--keep", "0.5"],
+                    ["import", "s.npz", "--dataset", "digits", "--as", "scores"]):  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--out", out])
+        told = capsys.readouterr()
+        assert ended.value.code == 2 and "cannot write" in told.err and told.err.count("\n") == 1 and not told.out
+    assert not Path("runs").exists()
+
+
 def test_the_command_brings_them_and_select_goes_on(data, capsys):
     n = 1437  # of the digits
     np.save("theirs.npy", np.arange(float(n)))
@@ -204,6 +249,7 @@ def test_the_command_brings_them_and_select_goes_on(data, capsys):
     assert f"2 of {n} examples" in capsys.readouterr().out
     for wrong in (["theirs.npy", "--as", "scores", "--out", "x.npz"],
                   ["k.npz", "--as", "scores", "--out", "x.npz"],
+                  ["s.npz", "--as", "scores", "--hard", "low", "--out", "x.npz"],
                   ["kept.txt", "--as", "selection", "--hard", "low", "--out", "x.npz"],
                   ["kept.txt", "--as", "selection", "--out", "x.csv"]):  # fmt: skip
         with pytest.raises(SystemExit) as ended:

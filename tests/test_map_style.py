@@ -78,6 +78,53 @@ def test_tensors_and_pairs_of_ones_own():
     )
 
 
+def test_pictures_alone_with_labels_beside_them():
+    channels_first = PIXELS.transpose(0, 3, 1, 2)
+    for pictures in ([Image.fromarray(p) for p in PIXELS], list(PIXELS), list(torch.from_numpy(channels_first))):
+        assert same(dataset_of(pictures, np.array(LABELS), CLASSES, None))
+        with pytest.raises(UserError, match="pairs"):
+            dataset_of(pictures, None, None, None)
+
+
+def test_splits_and_streams_of_hugging_face():
+    datasets = pytest.importorskip("datasets")
+    with pytest.raises(UserError, match="a dictionary of train, test is no data: give one of its splits"):
+        pb.score("random", datasets.DatasetDict(train=hugging_face(), test=hugging_face()))
+    with pytest.raises(UserError, match="IterableDataset is no data"):
+        pb.score("random", hugging_face().to_iterable_dataset())
+
+
+class Streamed(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(zip(PIXELS, LABELS, strict=True))
+
+    def __len__(self):
+        return len(LABELS)
+
+
+class Drawn(torch.utils.data.Dataset):
+    """The pictures and labels, those of ``which`` another one whenever they are read."""
+
+    def __init__(self, **which):
+        self.which, self.reads = which, 0
+
+    def __len__(self):
+        return len(LABELS)
+
+    def __getitem__(self, i):
+        self.reads += 1
+        return PIXELS[i] if self.which.get("picture") != i else PIXELS[i] // self.reads, (
+            LABELS[i] if self.which.get("label") != i else self.reads
+        )
+
+
+@pytest.mark.parametrize("which", [{"picture": 0}, {"picture": 11}, {"label": 2}])
+def test_a_data_set_that_draws_anew_is_refused(which):
+    with pytest.raises(UserError, match=f"example {next(iter(which.values()))} was another one when it was read again"):
+        pb.score("random", Drawn(**which))
+    assert same(dataset_of(Drawn(), None, CLASSES, None))
+
+
 @pytest.mark.parametrize(
     ("items", "told"),
     [
@@ -86,6 +133,13 @@ def test_tensors_and_pairs_of_ones_own():
         ([(PIXELS[0], -1)], "integers from 0 on"),
         ([(PIXELS[0], 0.5)], "integers from 0 on"),
         ([(PIXELS[0], 0), (PIXELS[1][:4], 1)], "differ in size"),
+        ([("a", 1)], "example 0 holds 'a', a str, for a picture"),
+        ([(PIXELS[0].astype(np.int64), 1)], "picture 0 is torch.int64 of shape"),
+        ([(torch.zeros(3, 0, 8), 1)], "picture 0 is torch.float32 of shape"),
+        ({"image": PIXELS, "label": LABELS}, "a dictionary of image, label is no data"),
+        (iter([(PIXELS[0], 1)]), "list_iterator is no data"),
+        (torch.utils.data.Dataset(), "Dataset is no data"),
+        (Streamed(), "Streamed is no data"),
     ],
 )
 def test_items_that_do_not_fit_are_one_sentence(items, told):

@@ -66,7 +66,7 @@ def test_a_state_of_another_recorder_is_refused(other, differs):
         pb.Recorder(N, watch="aum").load_state_dict(other().state_dict())
 
 
-def test_files_that_are_no_state_are_refused(tmp_path):
+def test_files_that_are_no_state_are_refused(tmp_path, monkeypatch):
     recorder = pb.Recorder(N, watch="aum")
     (tmp_path / "x").write_bytes(b"\x80\x04N.")  # a pickle
     with pytest.raises(UserError, match="no safetensors file"):
@@ -83,6 +83,12 @@ def test_files_that_are_no_state_are_refused(tmp_path):
         recorder.load_state_dict(state | {"labels": 3})
     with pytest.raises(UserError, match="cannot write"):
         recorder.save(tmp_path / "x" / "below")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for folder in (".", "", "/", "..", "folder"):
+        with pytest.raises(UserError, match="cannot write"):
+            recorder.save(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "x"]
 
 
 @pytest.mark.parametrize("lost", ["history/prunebench/tdds:divergence", "previous/presentation"])

@@ -94,6 +94,13 @@ def test_names_are_found_by_key_and_by_file_name():
     assert places_of(long, ("a/1.png", "b/1.png"), "it").tolist() == [1, 0]
     with pytest.raises(pb.UserError, match=r"has no 'b/3.png' \(1 of 3"):
         places_of(keys, ("1.png", "2.png"), "it")
+    repeated = tuple(f"train/{c}/{i}.png" for c in "ab" for i in range(12))  # the file names alone do not tell
+    with pytest.raises(pb.UserError, match=r"has no 'train/b/11.png' \(1 of 24 names"):
+        places_of(repeated, repeated[:-1], "it")
+    with pytest.raises(pb.UserError, match=r"has no 'b/12.png' \(1 of 2 names"):
+        places_of(("a/1.png", "b/12.png"), repeated, "it")
+    with pytest.raises(pb.UserError, match=r"'a/1.png' of it is asked for twice"):
+        places_of(("a/1.png", "a/1.png"), repeated, "it")
     with pytest.raises(pb.UserError, match="must agree"):  # two pictures of one file name: not guessed
         places_of(("a/1.png", "b/1.png"), ("1.png", "2.png"), "it")
 

@@ -14,6 +14,8 @@ from ..errors import UserError
 from ..types import Dataset, Split
 from .memory import MemoryImages
 
+TWICE = 8  # examples at either end of a map-style data set that are read twice
+_SIGNED = (torch.int8, torch.int16, torch.int32, torch.int64)  # whose white may be 255 or their highest number
 _PICTURE, _LABEL = ("image", "img"), ("label", "labels", "fine_label")  # columns of the sets on the hub
 
 
@@ -21,14 +23,23 @@ def dataset_of(data: Any, labels: Any, classes: Sequence[str] | None, keys: Sequ
     """Pictures (N, 3, H, W) or (N, H, W) uint8 with labels, or any map-style data set, as a training split.
 
     A map-style data set (torchvision's, ``datasets.Dataset``, one's own) gives pairs or dictionaries; where it tells
-    the names of its classes, these are taken. Without labels all are of one class; ``keys`` default to ``train:i``.
+    the names of its classes, these are taken. Beside ``labels`` it may give pictures alone. Without labels all are of
+    one class; ``keys`` default to ``train:i``.
 
     Raises:
-        UserError: no pictures, or labels and keys that do not fit them.
+        UserError: no pictures, pictures that are drawn anew when read again, or labels and keys that do not fit them.
     """
-    if isinstance(data, (str, Path)) or not (hasattr(data, "shape") or hasattr(data, "__getitem__")):
+    if isinstance(data, Mapping):
+        told = ", ".join(map(str, list(data)[:5])) or "nothing"
+        raise UserError(f"a dictionary of {told} is no data: give one of its splits, or pictures and labels=...")
+    if isinstance(data, (str, Path)):
         raise UserError(f"{data!r} is no data: give a Dataset, uint8 pictures, or a map-style data set")
     if not (hasattr(data, "shape") and hasattr(data, "dtype")):  # a table of rows has a shape, too
+        if isinstance(data, torch.utils.data.IterableDataset) or not _is_indexed(data):
+            raise UserError(
+                f"{type(data).__name__} is no data: give a Dataset, uint8 pictures, or a map-style data set, which "
+                "has a length and gives an example by its place"
+            )
         classes = _class_names(data) if classes is None and labels is None else classes
         data, labels = _from_items(data, labels)
     pixels = torch.as_tensor(as_numpy(data))
@@ -58,15 +69,17 @@ def dataset_of(data: Any, labels: Any, classes: Sequence[str] | None, keys: Sequ
 
 def _from_items(data: Any, labels: Any) -> tuple[Any, Any]:
     """(N, 3, H, W) uint8 and labels of a map-style data set of (picture, label) pairs or of dictionaries."""
-    from torchvision.transforms.v2 import functional as F
-
-    pictures, found = [], []
-    for i in range(len(data)):
-        picture, label = _pair(data[i])
-        picture = F.to_image(picture.convert("RGB") if hasattr(picture, "convert") else picture)
-        if picture.is_floating_point() and not (float(picture.min()) >= 0 and float(picture.max()) <= 1):
-            raise UserError(f"the float picture {i} leaves [0, 1]: give pictures before they are normalised")
-        pictures.append(F.to_dtype(picture, torch.uint8, scale=True))
+    n, pictures, found = len(data), [], []
+    for i in range(n):
+        picture, label = _example(data, i, labels is not None)
+        if i < TWICE or n - TWICE <= i:
+            again, other = _example(data, i, labels is not None)
+            if not torch.equal(picture, again) or not np.array_equal(label, other):
+                raise UserError(
+                    f"example {i} was another one when it was read again: take random crops, flips and the like out "
+                    "of the data set's transform"
+                )
+        pictures.append(picture)
         found.append(label)
     if len({p.shape for p in pictures}) > 1:
         raise UserError("the pictures differ in size: resize them to one, or use folder:DIR, which does")
@@ -88,6 +101,31 @@ def _class_names(data: Any) -> tuple[str, ...] | None:
         names = getattr(data, "classes", None)
     told = isinstance(names, (list, tuple)) and len(names) and all(isinstance(name, str) for name in names)
     return tuple(names) if told and names else None
+
+
+def _example(data: Any, i: int, alone: bool) -> tuple[torch.Tensor, Any]:
+    """(3 or 1, H, W) uint8 and the label; ``alone``: the example may be a picture without one."""
+    from torchvision.transforms.v2 import functional as F
+
+    item = data[i]
+    bare = alone and (hasattr(item, "convert") or hasattr(item, "dtype"))
+    picture, label = (item, None) if bare else _pair(item)
+    try:
+        picture = F.to_image(picture.convert("RGB") if hasattr(picture, "convert") else picture)
+    except (TypeError, ValueError):
+        raise UserError(f"example {i} holds {str(picture)[:40]!r}, a {type(picture).__name__}, for a picture") from None
+    if picture.ndim != 3 or not picture.numel() or picture.dtype in _SIGNED:
+        raise UserError(
+            f"picture {i} is {picture.dtype} of shape {tuple(picture.shape)}: give uint8, or floats in [0, 1], of "
+            "shape (H, W) or (3, H, W)"
+        )
+    if picture.is_floating_point() and not (float(picture.min()) >= 0 and float(picture.max()) <= 1):
+        raise UserError(f"the float picture {i} leaves [0, 1]: give pictures before they are normalised")
+    return F.to_dtype(picture, torch.uint8, scale=True), label
+
+
+def _is_indexed(data: Any) -> bool:
+    return hasattr(data, "__len__") and hasattr(data, "__getitem__")
 
 
 def _pair(item: Any) -> tuple[Any, Any]:
