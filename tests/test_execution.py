@@ -271,6 +271,18 @@ def test_no_process_outlives_the_run(tmp_path, sent):
     _until(lambda: not any(alive(pid) for pid in pids), 10)
 
 
+def test_a_temporary_folder_may_lie_deep(tmp_path):
+    """A socket's path has 107 bytes at most; the folder of a cluster's job may leave less than a listener needs."""
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER.format(paths=PATHS, work="listens_at", folder=str(tmp_path)))
+    subprocess.run([sys.executable, str(script)], env=os.environ | {"TMPDIR": str(deep)}, check=True, timeout=60)
+    folders = {Path((tmp_path / name).read_text()) for name in "01"}
+    assert len(folders) == 1 and not any(f.exists() for f in folders)  # one, gone when the run has ended
+    assert not list(deep.iterdir())
+
+
 def _until(true, seconds):
     end = time.monotonic() + seconds
     while not true():

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -23,6 +25,7 @@ from ..terminal import inert_stream
 from .tasks import Outcome, Task, perform_alone
 
 PRELOAD = ("prunebench.execution.steps", "prunebench.training")
+SOCKET_FOLDER = 108 - 1 - len("/pymp-12345678/listener-12345678")  # bytes of a temporary folder's path, at most
 GRACE = 2.0  # seconds that a worker without a task has to go by itself
 
 
@@ -98,6 +101,7 @@ class Local:
 
 def _start_server() -> None:
     """The server imports for seconds, and an interrupt at the terminal is for the run's own process alone."""
+    _shorten_socket_folder()
     if threading.current_thread() is not threading.main_thread():
         forkserver.ensure_running()
         return
@@ -106,6 +110,14 @@ def _start_server() -> None:
         forkserver.ensure_running()
     finally:
         signal.signal(signal.SIGINT, heard)
+
+
+def _shorten_socket_folder() -> None:
+    """A socket in ``/tmp`` where its path below TMPDIR would be longer than the system takes (gh-132124)."""
+    chosen: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if chosen.get("tempdir") is None and len(os.fsencode(tempfile.gettempdir())) > SOCKET_FOLDER:
+        chosen["tempdir"] = folder = tempfile.mkdtemp(prefix="pymp-", dir="/tmp")
+        util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)
 
 
 @dataclass(eq=False)

@@ -1,6 +1,7 @@
 """Work for the tests of the executors: no torch, records in a store, and every way in which a task can go wrong."""
 
 import ctypes
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -28,6 +29,11 @@ def publish(setting, number, seconds=0.0):
 
 def nothing(setting):
     return None
+
+
+def listens_at(setting, file):
+    """Where the sockets of this run lie."""
+    Path(file).write_text(multiprocessing.util.get_temp_dir())
 
 
 def raises(setting):
