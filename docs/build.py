@@ -4,6 +4,8 @@
     README.md            the tables of scorers and selectors, between the two markers
     docs/scale.md        the tables of what benchmarks/records/scale.json tells
     docs/plugins/*.md    a page per hook and per thing a method may be given, and their table in docs/plugins.md
+    docs/commands/*.md   a page per command, from what it says with --help
+    docs/api/*.md        every public name of Python, from its signature and docstring
 
 A test proves a method where it bears the mark `proves("NAME", "golden" | "closed form" | "property")`, the name as
 `scorer:NAME` or `selector:NAME` where both kinds have it. Marks are read from the files; no test is imported.
@@ -24,10 +26,13 @@ from prunebench.cards import Card, card_of
 from prunebench.registry import collect
 
 sys.path.insert(0, str(Path(__file__).parent))
+from api_pages import api_pages
+from command_pages import command_pages
 from plugin_pages import plugin_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("tests", "plugins/drd/tests")
+FOLDERS = ("methods", "plugins", "commands", "api")  # of docs/: every page in them is written
 OURS = ("prunebench", "prunebench-drd")
 BY = ("golden", "closed form", "property")  # the authors' own numbers; the formula written out; what must hold
 BEGIN, END = "<!-- methods: written by docs/build.py -->\n", "<!-- methods end -->\n"
@@ -177,13 +182,13 @@ def pages() -> dict[Path, str]:
     if not end:
         raise ValueError(f"README.md must have the lines {BEGIN!r} and {END!r}")
     found[ROOT / "README.md"] = f"{before}{BEGIN}\n{tables(known, proved, 'docs/methods/')}\n{END}{after}"
-    return found | plugin_pages(collect())
+    return found | plugin_pages(collect()) | command_pages() | api_pages()
 
 
 def main() -> None:
     """Write the pages, remove those of methods that are gone, and say which methods nothing proves."""
     written = pages()
-    for folder in ("methods", "plugins"):
+    for folder in FOLDERS:
         for path in (ROOT / "docs" / folder).glob("*.md"):
             if path not in written:
                 path.unlink()
