@@ -169,7 +169,7 @@ def _filled(text: str, head: str, rows: list[str]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is written, with its text."""
+    """Every file that is written, with its text, but `command_pages` and `api_pages`, which import what they tell of."""
     known = cards()
     proved = proofs(known)
     found = {ROOT / "docs" / "methods" / f"{name}.md": page(same, proved) for name, same in known.items()}
@@ -182,12 +182,12 @@ def pages() -> dict[Path, str]:
     if not end:
         raise ValueError(f"README.md must have the lines {BEGIN!r} and {END!r}")
     found[ROOT / "README.md"] = f"{before}{BEGIN}\n{tables(known, proved, 'docs/methods/')}\n{END}{after}"
-    return found | plugin_pages(collect()) | command_pages() | api_pages()
+    return found | plugin_pages(collect())
 
 
 def main() -> None:
     """Write the pages, remove those of methods that are gone, and say which methods nothing proves."""
-    written = pages()
+    written = pages() | command_pages() | api_pages()
     for folder in FOLDERS:
         for path in (ROOT / "docs" / folder).glob("*.md"):
             if path not in written:
