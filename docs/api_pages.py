@@ -170,7 +170,7 @@ def signature(name: str, found: Callable[..., Any], bound: bool = False) -> str:
     if len(line) > WIDTH:
         inside = "".join(f"    {part},\n" for part in parts)
         line = f"{name}(\n{inside}){'' if isinstance(found, type) else returned}"
-    return f"```pyi\n{line}\n```"
+    return f"```text\n{line}\n```"
 
 
 def written(given: list[inspect.Parameter]) -> list[str]:

@@ -67,6 +67,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return link[0]
         return posixpath.relpath(_uri(target), posixpath.dirname(here) or ".") + (link["anchor"] or "")
 
+    if here.startswith("api/"):
+        markdown = markdown.replace("```text\n", "```python\n")
     lines = LINK.sub(turned, markdown).splitlines()
     return "\n".join(CODE_CELL.sub(_plain_pipes, line) if line.startswith("|") else line for line in lines)
 
