@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from prunebench.card_formats import as_markdown, link, table
-from prunebench.cards import Card, card_of
+from prunebench.cards.formats import as_markdown, link, table
+from prunebench.cards.reading import Card, card_of
 from prunebench.registry import collect
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import prunebench.reporting
 from prunebench import UserError
 from prunebench.cli import main
+from prunebench.console import reporting
 from prunebench.display import Bars, Lines
 from prunebench.leaderboard import board
 from prunebench.leaderboard.escaping import csv_text, markdown
@@ -126,7 +126,7 @@ def test_whatever_ends_a_command_is_told_inertly(kind, monkeypatch, capsys):
     def fail(*args):
         raise kind(f"there is no {ESC}class\nerror: forged\udc80")
 
-    monkeypatch.setattr(prunebench.reporting, "check", fail)
+    monkeypatch.setattr(reporting, "check", fail)
     with pytest.raises(SystemExit) as left:
         main(["check", "aum"])
     told = capsys.readouterr().err
