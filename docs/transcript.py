@@ -24,8 +24,8 @@ FOLDER = "prunebench-restless"
 BEGINNING = """# From an idea to a row in ten minutes
 
 A stranger has an idea for a score: *what is hard is what the network keeps changing its mind about, also late in
-training*. From there to a row of the leaderboard and its pages took {total:.0f} seconds of commands on {cores} CPU cores
-that had other work to do; the rest is typing. Below is every command with what it printed, the long ones shortened, in
+training*. From there to a row of the leaderboard and its pages took {total:.0f} seconds of commands on {cores} CPU
+cores that had other work to do; the rest is typing. Below is every command with what it printed, the long ones shortened, in
 a fresh virtual environment in which prunebench was installed (README's first command). `python docs/transcript.py` runs
 it all again and writes this page.
 
