@@ -21,16 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "ten_minutes.md"
 HEAD, TAIL = 8, 26  # lines of a long output that are shown, from its beginning and from its end
 FOLDER = "prunebench-restless"
-BEGINNING = """# From an idea to a row in ten minutes
-
-A stranger has an idea for a score: *what is hard is what the network keeps changing its mind about, also late in
-training*. From there to a row of the leaderboard and its pages took {total:.0f} seconds of commands on {cores} CPU
-cores that had other work to do; the rest is typing. Below is every command with what it printed, the long ones shortened, in
-a fresh virtual environment in which prunebench was installed (README's first command). `python docs/transcript.py` runs
-it all again and writes this page.
-
-The pieces are explained in [Write a plugin](plugins.md).
-"""
+TITLE = "# From an idea to a row in ten minutes"
+BEGINNING = """A stranger has an idea for a score: *what is hard is what the network keeps changing its mind about, also
+late in training*. From there to a row of the leaderboard and its pages took {total:.0f} seconds of commands on {cores}
+CPU cores that had other work to do; the rest is typing. Below is every command with what it printed, the long ones
+shortened, in a fresh virtual environment in which prunebench was installed (README's first command).
+`python docs/transcript.py` runs it all again and writes this page. The pieces are explained in
+[Write a plugin](plugins.md)."""
 METHOD = '''"""Restlessness: how much the network still changes its mind about an example late in training.
 
     score(i) = 1 / (R W) sum_r sum_{e = E-W}^{E-1} |p_{r,e+1}(y_i | x_i) - p_{r,e}(y_i | x_i)|      W = min(last, E-1)
@@ -188,7 +185,8 @@ def page(told: list[tuple[str, float]]) -> str:
     """The whole page, of what each step printed and its seconds."""
     sections = [section(i, step, *one) for i, (step, one) in enumerate(zip(STEPS, told, strict=True), 1)]
     total = sum(seconds for _, seconds in told)
-    return f"{BEGINNING.format(total=total, cores=os.cpu_count())}\n" + "\n".join(sections)
+    beginning = textwrap.fill(" ".join(BEGINNING.split()).format(total=total, cores=os.cpu_count()), 120)
+    return "\n".join([f"{TITLE}\n", f"{beginning}\n", *sections])
 
 
 def main() -> None:
