@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 from prunebench import hookspecs
@@ -136,8 +137,10 @@ def evidence_doc(name: str) -> str:
         if isinstance(node, ast.FunctionDef) and node.name == name and name not in ("inner", "blocks"):
             node.args.args = node.args.args[1:]
             returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-            doc = "".join(f"\n    {line}".rstrip() for line in (ast.get_docstring(node) or "").splitlines())
-            return f"{name}({ast.unparse(node.args)}){returns}\n{doc}".replace("\n\n    ", "\n    ", 1)
+            lines = (ast.get_docstring(node) or "").splitlines()
+            end = "\n" if len(lines) > 1 else ""
+            doc = textwrap.indent("\n".join(lines) + end, "    ").lstrip()
+            return f'def {name}({ast.unparse(node.args)}){returns}:\n    """{doc}{"    " if end else ""}"""'
     return ""
 
 
