@@ -24,9 +24,9 @@ from ..execution.tasks import Outcome, describe
 from ..harness.shared import Harness
 from ..harness.trials import run_trial
 from ..interop import outside, recorded
+from ..interop.files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
+from ..interop.fitting import fitted
 from ..matching import places_of
-from ..outside.files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
-from ..outside.fitting import fitted
 from ..planning.plans import Cell, Plan, cell_id, cells, open_harness
 from ..running import Workers, note_failure, run
 from ..types import Scores, Selection, TrialResult
