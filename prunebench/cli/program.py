@@ -188,7 +188,7 @@ def leaderboard(stores: tuple[Path, ...], group_by: tuple[str, ...], form: str, 
 @click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
 @report_options
 def report(stores: tuple[Path, ...], pictures: bool, data_root: str, **given: Any) -> None:
-    """Draw the figures of stores, with their data. [default: runs] PNG, SVG and CSV, and an index.md."""
+    """Draw the figures of stores and bundles, with their data. [default: runs] PNG, SVG, CSV, index.md."""
     from ..console import boards
 
     asked = pictures or "pictures" in given["only"]

@@ -12,7 +12,6 @@ import click
 from .. import registry as plugins
 from ..display import tell
 from ..errors import UserError
-from ..store import Store
 
 
 def say(text: str = "") -> None:
@@ -82,9 +81,8 @@ def leaderboard_of(
     if form == "html" and out is not None:
         from ..leaderboard_page import write_page
 
-        own = [source for source in opened if isinstance(source, Store)]
         classes = classes_of if data else None
-        write_page(found, out, plugins.installed(), own, labels=label, data_root=data, classes=classes)
+        write_page(found, out, plugins.installed(), opened, labels=label, data_root=data, classes=classes)
         say(f"written: {out}; open {out / 'index.html'} in a browser")
         return
     print_board(found, form, out, shown)
@@ -93,12 +91,13 @@ def leaderboard_of(
 def report_of(
     stores: Sequence[Path], out: Path, group_by: Sequence[str], only: Sequence[str], data: Path | None
 ) -> None:
-    """Every figure that stores have data for, written into a folder; pictures where ``data`` says where they lie."""
+    """Every figure that stores and bundles have data for, written into a folder; pictures where ``data`` says where
+    they lie."""
     from ..figures.report import Material, report
     from ..leaderboard import leaderboard
-    from ..leaderboard.stores import opened_stores
+    from ..leaderboard.stores import opened_sources
 
-    opened = opened_stores(stores)
+    opened = opened_sources(stores)
     found = leaderboard(opened, group_by=tuple(group_by), labels=label)
     made = report(Material(found, opened, label, classes_of if data else None, data), out, only)
     say(f"{len(made.figures)} figures in {out}, {len(made.changed)} files changed; begin with {out / 'index.md'}")
