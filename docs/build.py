@@ -1,7 +1,7 @@
-"""Writes what README and docs tell of methods and measurements: `python docs/build.py`, where the plugin `drd` is.
+"""Writes what docs tell of methods and measurements: `python docs/build.py`, where the plugin `drd` is.
 
-    docs/methods/*.md    a card per method of ours, from its record and docstrings, with the tests that prove it
-    README.md            the tables of scorers and selectors, between the two markers
+    docs/methods/*.md    a card per method of ours, from its record and docstrings, with the tests that prove it, and
+                         the tables of scorers and selectors
     docs/scale.md        the tables of what benchmarks/records/scale.json tells
     docs/plugins/*.md    a page per hook and per thing a method may be given, and their table in docs/plugins.md
     docs/commands/*.md   a page per command, from what it says with --help
@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from prunebench.card_formats import as_markdown, link, table
-from prunebench.cards import Card, card_of
+from prunebench.cards.formats import as_markdown, link, table
+from prunebench.cards.reading import Card, card_of
 from prunebench.registry import collect
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -35,7 +35,6 @@ TESTS = ("tests", "plugins/drd/tests")
 FOLDERS = ("methods", "plugins", "commands", "api")  # of docs/: every page in them is written
 OURS = ("prunebench", "prunebench-drd")
 BY = ("golden", "closed form", "property")  # the authors' own numbers; the formula written out; what must hold
-BEGIN, END = "<!-- methods: written by docs/build.py -->\n", "<!-- methods end -->\n"
 Proof = tuple[str, str, str]  # by what, file, test
 TIMES = "| what | size | ours, s | plain, s | ratio | goal |\n|---|---|---|---|---|---|\n"
 MEMORY = "| what | size | bytes per example | bound | CPU s |\n|---|---|---|---|---|\n"
@@ -45,7 +44,9 @@ INDEX = """# Methods
 One card per method: definition, options, cost, what differs from the authors' code, citation, and the tests that prove
 it. The same in a terminal: `prunebench ls NAME`. These pages are written by `python docs/build.py`.
 
-Which definition other code has under the same name: [definitions](../definitions.md).
+Proofs: *golden*, the numbers of the authors' own code; *closed form*, the formula written out or a case solved by hand;
+*property*, what must hold for any input. Each card names its tests. Which other definitions go by the same names, and
+the option that gives each: [definitions](../definitions.md). Not here yet: VoG, DeepFool, CAL, GLISTER.
 """
 
 
@@ -105,8 +106,8 @@ def page(same: list[Card], proved: dict[tuple[str, str], list[Proof]]) -> str:
     return "\n".join(parts)
 
 
-def tables(known: dict[str, list[Card]], proved: dict[tuple[str, str], list[Proof]], place: str) -> str:
-    """The scorers and the selectors, linked to their cards under ``place``."""
+def tables(known: dict[str, list[Card]], proved: dict[tuple[str, str], list[Proof]]) -> str:
+    """The scorers and the selectors, linked to their cards."""
     shown = {
         "scorer": ("scorer", "paper", "needs", "high is", "definition", "proof"),
         "selector": ("selector", "paper", "needs", "ranks", "keeps", "proof"),
@@ -116,7 +117,7 @@ def tables(known: dict[str, list[Card]], proved: dict[tuple[str, str], list[Proo
         rows = []
         for card in (card for same in known.values() for card in same if card.kind == kind):
             by = ", ".join(dict.fromkeys(by for by, *_ in proved[kind, card.name])) or "-"
-            name = f"[`{card.name}`]({place}{card.name}.md)"
+            name = f"[`{card.name}`]({card.name}.md)"
             rows.append((name, link(card.paper), card.needs, way(card), told(card), by))
         parts.append(table(heading, rows))
     return "\n\n".join(parts) + "\n"
@@ -173,15 +174,9 @@ def pages() -> dict[Path, str]:
     known = cards()
     proved = proofs(known)
     found = {ROOT / "docs" / "methods" / f"{name}.md": page(same, proved) for name, same in known.items()}
-    found[ROOT / "docs" / "methods" / "README.md"] = f"{INDEX}\n{tables(known, proved, '')}"
+    found[ROOT / "docs" / "methods" / "README.md"] = f"{INDEX}\n{tables(known, proved)}"
     measured = json.loads((ROOT / "benchmarks" / "records" / "scale.json").read_text())
     found[ROOT / "docs" / "scale.md"] = scale((ROOT / "docs" / "scale.md").read_text(), measured)
-    readme = (ROOT / "README.md").read_text()
-    before, _, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"README.md must have the lines {BEGIN!r} and {END!r}")
-    found[ROOT / "README.md"] = f"{before}{BEGIN}\n{tables(known, proved, 'docs/methods/')}\n{END}{after}"
     return found | plugin_pages(collect())
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 from prunebench import hookspecs
-from prunebench.card_formats import table
-from prunebench.cards import COSTS
+from prunebench.cards.formats import table
+from prunebench.cards.reading import COSTS
 from prunebench.methods import DEPENDS, FUNCTIONS, LABELLED, SELECTOR_ONLY, VALUES
 from prunebench.registry import Registry
 
@@ -129,15 +130,17 @@ def users(name: str, registry: Registry) -> str:
 
 
 def evidence_doc(name: str) -> str:
-    """Signature and docstring of what is given, from `prunebench/evidence.py`; nothing is imported for it."""
+    """Signature and docstring of what is given, from `prunebench/evidence/given.py`; nothing is imported for it."""
     tree = ast.parse((ROOT / "prunebench" / "evidence.py").read_text())
     (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Evidence")
     for node in owner.body:
         if isinstance(node, ast.FunctionDef) and node.name == name and name not in ("inner", "blocks"):
             node.args.args = node.args.args[1:]
             returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-            doc = "".join(f"\n    {line}".rstrip() for line in (ast.get_docstring(node) or "").splitlines())
-            return f"{name}({ast.unparse(node.args)}){returns}\n{doc}".replace("\n\n    ", "\n    ", 1)
+            lines = (ast.get_docstring(node) or "").splitlines()
+            end = "\n" if len(lines) > 1 else ""
+            doc = textwrap.indent("\n".join(lines) + end, "    ").lstrip()
+            return f'def {name}({ast.unparse(node.args)}){returns}:\n    """{doc}{"    " if end else ""}"""'
     return ""
 
 

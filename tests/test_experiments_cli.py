@@ -95,7 +95,7 @@ def test_strata_have_as_many_points_of_each(place):
 
 
 def test_a_repeated_run_trains_nothing_and_writes_the_same(place, capfd, monkeypatch):
-    monkeypatch.setattr("prunebench.training.train", None)
+    monkeypatch.setattr("prunebench.training.loop.train", None)
     before = {p.name: p.read_bytes() for p in (place / "fig").iterdir()}
     for name in ("small", "fifths"):
         given = ("--store", str(place / "st"), "--out", str(place / "fig"), "--jobs", "1")
