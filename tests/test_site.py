@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -74,6 +75,32 @@ def test_nothing_is_fetched_from_anywhere_else(site, pages):
         assert "mermaid" not in page.classes, f"{name} would make the theme load a script from elsewhere"
     for path in [*site.rglob("*.css"), *site.rglob("*.html")]:
         assert not CODE_LOADS.search(path.read_text(encoding="utf-8")), path.name
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_asks_for_nothing_else_and_nothing_sticks_out(site, width):
+    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or pytest.skip("needs chromium")
+    with driver.sync_playwright() as found:
+        browser = found.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page, asked, said = browser.new_page(viewport={"width": width, "height": 800}), [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        for name in (
+            "index",
+            "drd",
+            "definitions",
+            "methods/index",
+            "commands/run",
+            "api/scores",
+            "repository/SECURITY",
+        ):
+            page.goto(f"file://{site}/{name}.html")
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+            assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)"), name
+        browser.close()
+    assert not said and all(url.startswith((f"file://{site}/", "data:")) for url in asked), (said, asked)
 
 
 def test_every_link_inside_the_site_leads_somewhere(site, pages):
