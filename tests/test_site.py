@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -26,8 +27,11 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.fetched, self.links, self.anchors, self.classes = [], [], {""}, set()
+        self.fetched, self.links, self.anchors, self.classes, self.text = [], [], {""}, set(), []
         self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_data(self, data):
+        self.text.append(data)
 
     def handle_starttag(self, tag, attributes):
         told = {name: value or "" for name, value in attributes}
@@ -63,6 +67,16 @@ def test_every_page_of_docs_is_there(pages):
         name = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
         assert name.replace("README.html", "index.html") in pages, f"docs/{path.name} has no page"
     assert len(pages) > 100
+
+
+def test_every_word_of_a_page_is_on_the_site(pages):
+    """What GitHub shows and another Markdown takes for markup would be gone."""
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        name = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix().replace("README.html", "index.html")
+        source = re.sub(r"(?s)<!--.*?-->|!\[[^]]*\]\([^)]*\)|(?m:^ *```\w*$)", "", path.read_text())
+        words = Counter(re.findall(r"\w+", re.sub(r"\]\([^)\s]*\)", "]", source).replace("\\", "")))
+        lost = words - Counter(re.findall(r"\w+", " ".join(pages[name].text)))
+        assert not lost, f"{name} has lost {lost}"
 
 
 def test_nothing_is_fetched_from_anywhere_else(site, pages):
