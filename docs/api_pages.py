@@ -141,14 +141,20 @@ def methods(owner: type) -> Iterator[tuple[str, Any]]:
 
 
 def fields(record: type) -> str:
-    """The fields of a dataclass with type, default and the comment beside them."""
+    """The fields of a dataclass with type, default and the comment beside them.
+
+    Raises:
+        ValueError: one has no comment.
+    """
     told = {match["name"]: match["told"] for match in COMMENT.finditer(inspect.getsource(record))}
+    if lacking := [field.name for field in dataclasses.fields(record) if field.name not in told]:
+        raise ValueError(f"{record.__name__}.{lacking[0]} needs a comment beside it, which says what it is")
     rows = []
     for field in dataclasses.fields(record):
         default = "" if field.default is dataclasses.MISSING else f"`{value(field.default)}`"
         if field.default_factory is not dataclasses.MISSING:
             default = f"`{value(field.default_factory())}`"
-        rows.append((f"`{field.name}`", f"`{annotation(field.type)}`", default, escaped(told.get(field.name, ""))))
+        rows.append((f"`{field.name}`", f"`{annotation(field.type)}`", default, escaped(told[field.name])))
     return table(("field", "type", "default", "meaning"), rows)
 
 

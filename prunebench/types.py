@@ -58,7 +58,7 @@ class Images(ABC):
 class Split:
     """One part of a data set: pictures, their labels and the names that stay with them wherever they travel."""
 
-    images: Images
+    images: Images  # N pictures
     labels: np.ndarray  # (N,) int64, 0..C-1, as trained on
     keys: tuple[str, ...]  # (N,) distinct; relative path or "split:index"
 
@@ -95,8 +95,8 @@ class Dataset:
 
     name: str  # as asked for, options included: "fashion-mnist(train=10000)"
     classes: tuple[str, ...]  # (C,)
-    train: Split
-    test: Split
+    train: Split  # what is scored, selected from and trained on
+    test: Split  # touched once by each trial
     details: Mapping[str, Any] = field(default_factory=dict)  # e.g. planted truth, (N,) arrays by name
     setting: str = ""  # what was done to the training split; "" = clean
 
@@ -133,7 +133,7 @@ class Cost:
     backward: int = 0  # examples through a backward pass
     evaluations: int = 0  # examples through networks that the method called itself, in its own time
     peak_bytes: int = 0  # peak resident memory
-    device: str = "cpu"
+    device: str = "cpu"  # where the step ran
     gpu_peak_bytes: int = 0  # peak allocated on the GPU in use
     peak_of: str = "process"  # "step": the peaks are of this step; "process": of all the process did before, too
 
@@ -152,7 +152,7 @@ class Chosen:
 
     indices: Tensor | np.ndarray  # (k,)
     weights: Tensor | np.ndarray | None = None  # (k,) beside the indices
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)  # flat: numbers, text, arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +160,14 @@ class Scores:
     """One number per training example, always the paper's raw one; ``hard`` says which end is hard."""
 
     values: np.ndarray  # (N,) float64
-    hard: Hard
+    hard: Hard  # "high" or "low": the end of the numbers that means hard
     scorer: str  # canonical text, e.g. "prunebench/aum()"
-    comparable: Comparable = "set"
+    comparable: Comparable = "set"  # "class": numbers compare only inside a class
     keys: tuple[str, ...] | None = None  # (N,)
     fingerprint: str | None = None  # of the data set that was scored
-    details: Mapping[str, Any] = field(default_factory=dict)
-    cost: Cost = field(default_factory=Cost)
-    label_free: bool | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)  # what the scorer told beside the numbers
+    cost: Cost = field(default_factory=Cost)  # of the scoring
+    label_free: bool | None = None  # whether no label was seen; None where nobody knows
     id: str | None = None  # the record in the store
 
     def __len__(self) -> int:
@@ -193,15 +193,15 @@ class Selection:
     scorer: str | None  # canonical text; None where the selector does not rank
     selector: str  # canonical text
     keep: float  # keep ratio in (0, 1]
-    seed: int
+    seed: int  # of the selection
     size: int  # N, of the data set selected from; of a file without a card, the least that it can be
     weights: np.ndarray | None = None  # (k,) float64 beside the indices
     keys: tuple[str, ...] | None = None  # (k,) keys of the kept examples
-    fingerprint: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-    cost: Cost = field(default_factory=Cost)
-    label_free: bool | None = None
-    id: str | None = None
+    fingerprint: str | None = None  # of the data set selected from
+    details: Mapping[str, Any] = field(default_factory=dict)  # what the selector told beside the positions
+    cost: Cost = field(default_factory=Cost)  # of the selection, without the scoring
+    label_free: bool | None = None  # whether no label was seen; None where nobody knows
+    id: str | None = None  # the record in the store
     oracle: bool = False  # a bound that no contender may claim
     hard: Hard | None = None  # which end of the scorer's number means hard, where that is told
 
@@ -254,39 +254,39 @@ class TrialResult:
     """One trained network, as plain numbers and text: one JSON file, one point of the leaderboard."""
 
     # what was trained on
-    dataset: str
-    fingerprint: str
-    test_fingerprint: str
-    image_size: int
+    dataset: str  # as asked for, options included
+    fingerprint: str  # of the training split as trained on
+    test_fingerprint: str  # of the test split
+    image_size: int  # side of the pictures, px
     scorer: str | None  # canonical text; None for rows that do not rank and for index files
     selector: str  # canonical text; "full" for all examples, "subset" for an index file, else the label of the policy
-    keep: float
+    keep: float  # keep ratio in (0, 1]
     examples: int  # k; of a policy, which draws them from all, the examples presented per epoch
     selection: str  # id of the selection record, or SHA-256 of the indices
-    label_free: bool
+    label_free: bool  # neither scorer nor selector saw a label
     # how
-    model: str
-    pretrained: bool
+    model: str  # timm name
+    pretrained: bool  # began from weights that others trained
     recipe: str  # hash
     train_budget: str  # "steps" | "epochs" | "cost"
-    steps: int
+    steps: int  # optimiser steps
     policy: str  # canonical text; "plain"
-    seed: int
-    score_seed: int
+    seed: int  # of selection and training
+    score_seed: int  # of the scoring run
     reference: str  # model of the scoring runs
-    reference_epochs: int
-    threads: int
+    reference_epochs: int  # length of their schedule
+    threads: int  # CPU threads
     precision: str  # "float32" | "bfloat16"
-    protocol: int
+    protocol: int  # version of the protocol
     setting: str  # label noise, imbalance, corruption; "" = clean
     # what came out
     accuracy: float  # last epoch, test split, 0..1
     class_accuracy: tuple[float, ...]  # (C,) recall per class; NaN-free: classes without test examples are left out
-    train_loss: float
+    train_loss: float  # mean over the last pass
     # at what price
-    score_cost: Cost
-    select_cost: Cost
-    train_cost: Cost
+    score_cost: Cost  # of the scoring
+    select_cost: Cost  # of the selection
+    train_cost: Cost  # of the training
     # what else can be said of it
     ece: float | None = None  # expected calibration error of the test predictions, 0..1
     class_counts: tuple[int, ...] = ()  # (C,) kept examples of each class, as labelled
@@ -295,8 +295,8 @@ class TrialResult:
     best_accuracy: float | None = None  # highest of several looks at the test split; an upper bound, never ranked
     best_step: int | None = None  # after which step
     # where it comes from
-    id: str = ""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""  # the record in the store
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # versions, machine class and plugins
     oracle: bool = False  # the selector looked at what no contender may see: shown, marked, never ranked
     source: str = "here"  # "reported": in somebody's bundle; "reproduced": trained again here, and it agreed
     reproduced: float | None = None  # the accuracy of that training

@@ -1,6 +1,7 @@
 """The pages of docs/commands and docs/api are fresh, and say all that `--help` and the package offer."""
 
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -79,10 +80,14 @@ def _text(path):
     return path.read_text() if path.is_file() else None
 
 
-def test_a_name_without_a_topic_and_one_without_a_docstring_are_errors(pages_of, monkeypatch):
+def test_a_name_without_a_topic_a_docstring_or_comments_is_an_error(pages_of, monkeypatch):
     with monkeypatch.context() as changed:
         changed.setattr(prunebench, "__all__", [*prunebench.__all__, "brand_new"])
         with pytest.raises(ValueError, match="brand_new"):
+            pages_of("api_pages")
+    with monkeypatch.context() as changed:
+        changed.setattr(inspect, "getsource", lambda found: "class Any:\n    seconds: float = 0.0  # spent\n")
+        with pytest.raises(ValueError, match=r"\w+\.\w+ needs a comment beside it"):
             pages_of("api_pages")
     with monkeypatch.context() as changed:
         changed.setattr(prunebench.budget_for, "__doc__", None)

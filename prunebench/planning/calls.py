@@ -21,10 +21,10 @@ from .plans import Plan, open_harness
 class Call:
     """A scorer about to be called: ``method(**inputs, **options)``."""
 
-    dataset: Dataset
+    dataset: Dataset  # as the plan asks for it
     order: np.ndarray  # (N,) position in the training split of each example, in the order the method sees them
     inputs: Mapping[str, Any]  # made when they are first looked at
-    options: dict[str, Any]
+    options: dict[str, Any]  # of the scorer, with their defaults
 
 
 class _Inputs(Mapping[str, Any]):

@@ -31,36 +31,36 @@ TRACKS = ("open", "label-free")
 class Plan:
     """What ``prunebench run`` is asked for; the defaults are the command's."""
 
-    scorers: tuple[str, ...] = ()
+    scorers: tuple[str, ...] = ()  # texts such as "el2n(epoch=5)"
     selectors: tuple[str, ...] = ()  # the grid is scorers x selectors
     methods: tuple[str, ...] = ()  # presets, or "all", beside the grid
-    dataset: str = "digits"
-    data_root: str = "data"
-    image_size: int | None = None
-    keep: tuple[float, ...] = (0.05, 0.2)
-    models: tuple[str, ...] = ("resnet18",)
-    seeds: int = 3
-    score_seeds: int = 1
-    reference: str = "resnet18"
-    reference_epochs: int | None = None
-    budget: str = "steps"
-    policy: str = PLAIN
-    best_epoch: bool = False
-    steps: int | None = None
-    epochs: int | None = None
+    dataset: str = "digits"  # name, with options; or folder:DIR
+    data_root: str = "data"  # where data sets lie
+    image_size: int | None = None  # side of the pictures, px; None: the data set's
+    keep: tuple[float, ...] = (0.05, 0.2)  # keep ratios
+    models: tuple[str, ...] = ("resnet18",)  # timm names
+    seeds: int = 3  # n: seeds 0..n-1 of selection and training
+    score_seeds: int = 1  # independent scorings
+    reference: str = "resnet18"  # network that scoring runs train
+    reference_epochs: int | None = None  # length of its schedule; None: the recipe's
+    budget: str = "steps"  # "steps", "epochs" or "cost"
+    policy: str = PLAIN  # "plain", or what draws examples while it trains
+    best_epoch: bool = False  # also test along the way; ranks nothing
+    steps: int | None = None  # with budget "steps"; None: the recipe's
+    epochs: int | None = None  # over the subset, with budget "epochs"
     pretrained: str = ""  # "timm", or a file of weights; of trial models only
-    threads: int = 2
-    device: str = "auto"
-    track: str = "open"
-    store: str = "runs"
-    shard: tuple[int, int] | None = None
-    fail_fast: bool = False
-    download: bool = False
-    label_noise: str = ""
-    imbalance: str = ""
-    corrupt: str = ""
-    no_plugin: tuple[str, ...] = ()
-    progress: Progress = field(default=silent, compare=False)
+    threads: int = 2  # CPU threads, part of every record
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1" ...
+    track: str = "open"  # "open" or "label-free"
+    store: str = "runs"  # where records are kept and found again
+    shard: tuple[int, int] | None = None  # (i, n): only cells of rank i modulo n, by their ids
+    fail_fast: bool = False  # raise at the first failed cell
+    download: bool = False  # fetch a published set that is missing
+    label_noise: str = ""  # such as "sym:0.2"
+    imbalance: str = ""  # such as "exp:0.1"
+    corrupt: str = ""  # such as "gaussian:0.1"
+    no_plugin: tuple[str, ...] = ()  # plugins to leave out
+    progress: Progress = field(default=silent, compare=False)  # shows how far a loop is
 
     def __post_init__(self) -> None:
         for name in ("scorers", "selectors", "methods", "keep", "models"):
