@@ -4,9 +4,9 @@
     python benchmarks/imagenet_cost.py --write                               # ... written there
     python benchmarks/imagenet_cost.py --rate resnet18=2500 --rate drd=900   # ... with hours at rates of your own
 
-Everything is counted (`prunebench.forecast`, and for DRD `prunebench drd estimate`); nothing here is measured. A rate
-is yours: training examples a second of a model at its recipe, as `run --dry-run` tells them of your machine, and for
-``drd`` evaluations of its network a second, as `prunebench drd estimate` finds.
+Everything is counted (`prunebench.foresight`, and for DRD `prunebench drd estimate`); nothing here is measured.
+A rate is yours: training examples a second of a model at its recipe, as `run --dry-run` tells them of your machine, and
+for ``drd`` evaluations of its network a second, as `prunebench drd estimate` finds.
 
     hours = (backward + (forward - backward) / 3) / rate / 3600             DRD: evaluations / rate / 3600
 """
@@ -28,8 +28,8 @@ from prunebench_drd.estimate import (
     search_evaluations,
 )
 
-from prunebench.dry_run import size
-from prunebench.forecast import (
+from prunebench.console.dry_run import size
+from prunebench.foresight.forecast import (
     Architecture,
     Data,
     Work,
@@ -41,9 +41,9 @@ from prunebench.forecast import (
     trained_steps,
     training,
 )
-from prunebench.foreseen import architecture_of
-from prunebench.recipes import Recipe, architecture, recipe_for
+from prunebench.foresight.foreseen import architecture_of
 from prunebench.registry import installed
+from prunebench.training.recipes import Recipe, architecture, recipe_for
 
 DATA = Data(1_281_167, 50_000, 1000, 224, key=len("n01440764/n01440764_10026.JPEG"))
 REFERENCE, MODELS = "resnet18", ("resnet18", "resnet50", "efficientnet_b0", "vit_tiny", "vit_small")

@@ -23,8 +23,8 @@ import torch
 from prunebench_baselines.facility_location import facility_location
 from prunebench_baselines.kcenter import kcenter
 
-from prunebench.recorder import Recorder
-from prunebench.statistics import STANDARD
+from prunebench.training.recorder import Recorder
+from prunebench.training.statistics import STANDARD
 
 IMAGENET, EPOCHS = 1_281_167, 90
 EXAMPLES, WIDTH, CENTRES, REPRESENTATIVES = 100_000, 128, 1000, 2

@@ -8,9 +8,9 @@ once per fraction. Ours keeps the scores as a record and only selects. Both must
 
 import numpy as np
 
-from prunebench.plans import Plan, open_harness
-from prunebench.scoring import score
-from prunebench.selecting import select
+from prunebench.evidence.scoring import score
+from prunebench.evidence.selecting import select
+from prunebench.planning.plans import Plan, open_harness
 
 RATIOS = tuple(i / 10 for i in range(1, 10))
 PLAN = Plan(

@@ -32,13 +32,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from prunebench.augment import augment
-from prunebench.batches import Plan
 from prunebench.datasets.cache_making import make
 from prunebench.datasets.files import FileImages
 from prunebench.datasets.memory import MemoryImages
-from prunebench.evaluation import pixels_of
-from prunebench.harness import silent
+from prunebench.harness.shared import silent
+from prunebench.training.augment import augment
+from prunebench.training.batches import Plan
+from prunebench.training.evaluation import pixels_of
 
 N, S, BATCH, SHIFT, EPOCHS = 10_000, 32, 128, 4, 2
 FILES, SIDE = 512, 224

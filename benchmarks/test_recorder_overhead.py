@@ -21,10 +21,10 @@ from prunebench_baselines.el2n import el2n
 from prunebench_baselines.forgetting import forgetting
 
 from prunebench.datasets.digits import digits
-from prunebench.recipes import recipe
-from prunebench.recorder import Recorder
-from prunebench.statistics import STANDARD
-from prunebench.training import Trained, train
+from prunebench.training.loop import Trained, train
+from prunebench.training.recipes import recipe
+from prunebench.training.recorder import Recorder
+from prunebench.training.statistics import STANDARD
 
 EXAMPLES, EPOCHS = 640, 2
 DATA = digits()

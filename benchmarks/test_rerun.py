@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from prunebench.execution.steps import selection_to_be
-from prunebench.plans import Plan, cells, open_harness
+from prunebench.harness.trials import Selected, Trial, everything, trial_identity
+from prunebench.harness.trials import _told as result_of
+from prunebench.planning.plans import Plan, cells, open_harness
 from prunebench.running import run
-from prunebench.trials import Selected, Trial, everything, trial_identity
-from prunebench.trials import _told as result_of
 from prunebench.types import Cost, Selection
 
 PLAN = Plan(

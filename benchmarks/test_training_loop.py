@@ -24,9 +24,9 @@ from torch.utils.data import Dataset as MapStyle
 from torchvision import transforms
 
 from prunebench import MemoryImages, generator_for
-from prunebench.batches import Plan
-from prunebench.recipes import Recipe, one_cycle
-from prunebench.training import initialised, train
+from prunebench.training.batches import Plan
+from prunebench.training.loop import initialised, train
+from prunebench.training.recipes import Recipe, one_cycle
 
 CLASSES, BATCH, SIDE = 10, 64, 32
 RECIPE = Recipe(optimizer="sgd", peak_lr=0.05, weight_decay=5e-4, batch=BATCH, epochs=1, steps=1)

@@ -24,7 +24,7 @@ import pytest
 
 from prunebench.execution.local import Local
 from prunebench.execution.tasks import Task
-from prunebench.plans import Plan
+from prunebench.planning.plans import Plan
 from prunebench.running import Workers, run
 
 ROUNDS = 7

@@ -4,6 +4,8 @@
                          the tables of scorers and selectors
     docs/scale.md        the tables of what benchmarks/records/scale.json tells
     docs/plugins/*.md    a page per hook and per thing a method may be given, and their table in docs/plugins.md
+    docs/commands/*.md   a page per command, from what it says with --help
+    docs/api/*.md        every public name of Python, from its signature and docstring
 
 A test proves a method where it bears the mark `proves("NAME", "golden" | "closed form" | "property")`, the name as
 `scorer:NAME` or `selector:NAME` where both kinds have it. Marks are read from the files; no test is imported.
@@ -19,15 +21,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from prunebench.card_formats import as_markdown, link, table
-from prunebench.cards import Card, card_of
+from prunebench.cards.formats import as_markdown, link, table
+from prunebench.cards.reading import Card, card_of
 from prunebench.registry import collect
 
 sys.path.insert(0, str(Path(__file__).parent))
+from api_pages import api_pages
+from command_pages import command_pages
 from plugin_pages import plugin_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("tests", "plugins/drd/tests")
+FOLDERS = ("methods", "plugins", "commands", "api")  # of docs/: every page in them is written
 OURS = ("prunebench", "prunebench-drd")
 BY = ("golden", "closed form", "property")  # the authors' own numbers; the formula written out; what must hold
 Proof = tuple[str, str, str]  # by what, file, test
@@ -165,7 +170,7 @@ def _filled(text: str, head: str, rows: list[str]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is written, with its text."""
+    """Every file that is written, with its text, but `command_pages` and `api_pages`: those import what they tell of."""
     known = cards()
     proved = proofs(known)
     found = {ROOT / "docs" / "methods" / f"{name}.md": page(same, proved) for name, same in known.items()}
@@ -177,8 +182,8 @@ def pages() -> dict[Path, str]:
 
 def main() -> None:
     """Write the pages, remove those of methods that are gone, and say which methods nothing proves."""
-    written = pages()
-    for folder in ("methods", "plugins"):
+    written = pages() | command_pages() | api_pages()
+    for folder in FOLDERS:
         for path in (ROOT / "docs" / folder).glob("*.md"):
             if path not in written:
                 path.unlink()

@@ -17,8 +17,8 @@ import textwrap
 from pathlib import Path
 
 from prunebench import hookspecs
-from prunebench.card_formats import table
-from prunebench.cards import COSTS
+from prunebench.cards.formats import table
+from prunebench.cards.reading import COSTS
 from prunebench.methods import DEPENDS, FUNCTIONS, LABELLED, SELECTOR_ONLY, VALUES
 from prunebench.registry import Registry
 
@@ -130,7 +130,7 @@ def users(name: str, registry: Registry) -> str:
 
 
 def evidence_doc(name: str) -> str:
-    """Signature and docstring of what is given, from `prunebench/evidence.py`; nothing is imported for it."""
+    """Signature and docstring of what is given, from `prunebench/evidence/given.py`; nothing is imported for it."""
     tree = ast.parse((ROOT / "prunebench" / "evidence.py").read_text())
     (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Evidence")
     for node in owner.body:

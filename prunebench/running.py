@@ -13,9 +13,9 @@ from .execution.ray_access import endpoint
 from .execution.steps import Opened, standing_trial
 from .execution.supervisor import supervise
 from .execution.tasks import Backend, Outcome, Task
-from .harness import Harness
-from .plans import Cell, Plan, cell_id, cells, for_workers, open_harness
-from .trials import read_trial
+from .harness.shared import Harness
+from .harness.trials import read_trial
+from .planning.plans import Cell, Plan, cell_id, cells, for_workers, open_harness
 from .types import TrialResult
 
 log = logging.getLogger("prunebench")

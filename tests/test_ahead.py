@@ -10,16 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from prunebench import evaluation
-from prunebench.ahead import AHEAD, Ahead
 from prunebench.datasets import memory
 from prunebench.datasets.files import FileImages
 from prunebench.errors import CellError, UserError
-from prunebench.evaluation import pixels_of, predict
-from prunebench.recipes import Recipe
-from prunebench.recorder import Recorder
-from prunebench.statistics import STANDARD
-from prunebench.training import train
+from prunebench.training import evaluation
+from prunebench.training.ahead import AHEAD, Ahead
+from prunebench.training.evaluation import pixels_of, predict
+from prunebench.training.loop import train
+from prunebench.training.recipes import Recipe
+from prunebench.training.recorder import Recorder
+from prunebench.training.statistics import STANDARD
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(optimizer="sgd", peak_lr=0.02, weight_decay=5e-4, batch=8, epochs=1, steps=6, shift=1, flip=True)

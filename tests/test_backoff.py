@@ -9,14 +9,14 @@ from trainings import QUICK, Killed, killed_after, three_kinds
 
 import prunebench as pb
 from prunebench import CellError
-from prunebench.checkpoints import Checkpoints
-from prunebench.evaluation import pixels_of, predict
-from prunebench.models import Network, build
-from prunebench.recipes import Recipe
-from prunebench.recorder import Recorder
 from prunebench.running import open_harness
-from prunebench.statistics import STANDARD
-from prunebench.training import train
+from prunebench.training.checkpoints import Checkpoints
+from prunebench.training.evaluation import pixels_of, predict
+from prunebench.training.loop import train
+from prunebench.training.models import Network, build
+from prunebench.training.recipes import Recipe
+from prunebench.training.recorder import Recorder
+from prunebench.training.statistics import STANDARD
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -84,15 +84,15 @@ def test_odd_batches_are_cut_into_parts_of_two_or_more(pictures, room):
 
 def test_a_failed_attempt_leaves_nothing_behind(pictures, room, monkeypatch):
     """Batch statistics and dropout are those of a training that was in so many parts from its first attempt."""
-    from prunebench import backoff, training
+    from prunebench.training import backoff, loop
 
     def with_dropout(*args):
         network = initialised(*args)
         network.backbone.drop_rate = 0.5
         return network
 
-    initialised = training.initialised
-    monkeypatch.setattr(training, "initialised", with_dropout)
+    initialised = loop.initialised
+    monkeypatch.setattr(loop, "initialised", with_dropout)
     room(8)
     backed_off = fit(pictures, model="test_resnet")
 
@@ -101,7 +101,7 @@ def test_a_failed_attempt_leaves_nothing_behind(pictures, room, monkeypatch):
             super().__init__(*args)
             self.count = 2
 
-    monkeypatch.setattr(training, "Parts", Halved)
+    monkeypatch.setattr(loop, "Parts", Halved)
     from_the_start = fit(pictures, model="test_resnet")
     state, other = backed_off.network.state_dict(), from_the_start.network.state_dict()
     assert all(torch.equal(state[name], other[name]) for name in state)

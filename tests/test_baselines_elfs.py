@@ -18,12 +18,12 @@ from sklearn.neighbors import NearestNeighbors
 import prunebench as pb
 from prunebench import UserError, statistic
 from prunebench.datasets.loading import load
-from prunebench.harness import Harness
+from prunebench.evidence.scoring import score
+from prunebench.evidence.selecting import select
+from prunebench.harness.shared import Harness
 from prunebench.leaderboard import board
-from prunebench.plans import Plan
+from prunebench.planning.plans import Plan
 from prunebench.registry import collect
-from prunebench.scoring import score
-from prunebench.selecting import select
 from prunebench.store import Store
 from prunebench.types import Dataset, Split
 
@@ -387,8 +387,8 @@ def test_scores_without_pseudo_labels_can_be_cut_but_not_searched(data, store):
 
 
 def test_logits_of_another_training_are_those_of_its_network(data, store):
-    from prunebench.account import Account
-    from prunebench.evidence import Evidence
+    from prunebench.evidence.account import Account
+    from prunebench.evidence.given import Evidence
 
     h = harness_on(data, store)
     account = Account("mine")

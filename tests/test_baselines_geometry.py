@@ -23,11 +23,11 @@ from prunebench_baselines.zcore import raw_scores, zcore
 
 from prunebench import UserError
 from prunebench.datasets.loading import load
-from prunebench.harness import Harness
-from prunebench.neighbours import nearest
+from prunebench.evidence.neighbours import nearest
+from prunebench.evidence.scoring import score
+from prunebench.evidence.selecting import select
+from prunebench.harness.shared import Harness
 from prunebench.registry import collect
-from prunebench.scoring import score
-from prunebench.selecting import select
 from prunebench.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -18,13 +18,13 @@ from torch import nn
 
 from prunebench import UserError
 from prunebench.datasets.loading import load
-from prunebench.harness import Harness
-from prunebench.models import build
+from prunebench.evidence.scoring import score
+from prunebench.evidence.selecting import select
+from prunebench.harness.shared import Harness
 from prunebench.registry import collect
-from prunebench.scoring import score
-from prunebench.selecting import select
-from prunebench.statistics import statistic
 from prunebench.store import Store
+from prunebench.training.models import build
+from prunebench.training.statistics import statistic
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -18,7 +18,7 @@ from prunebench_baselines.tdds import divergence, tdds
 from prunebench_baselines.uniform import first_of_each
 
 from prunebench import class_budgets, statistic
-from prunebench.statistics import STANDARD
+from prunebench.training.statistics import STANDARD
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 from prunebench import Scorer, Selector
-from prunebench.card_formats import as_markdown, as_text, link, table
-from prunebench.cards import arguments, card_of, sections
+from prunebench.cards.formats import as_markdown, as_text, link, table
+from prunebench.cards.reading import arguments, card_of, sections
 from prunebench.methods import Plugin
 from prunebench.registry import Registry, collect
 
@@ -117,7 +117,7 @@ def test_a_stranger_without_docstrings_has_a_card_too():
 
 
 def test_a_terminal_sees_no_control_characters(capsys, monkeypatch):
-    from prunebench import listing
+    from prunebench.console import listing
 
     card = card_of_plugin(Scorer("strange", strange, hard="low"))
     monkeypatch.setattr(listing, "card_of", lambda entry: card)

@@ -10,14 +10,14 @@ import torch
 from safetensors import SafetensorError
 from trainings import Killed, killed_after, three_kinds
 
-from prunebench.best_epoch import BestEpoch
-from prunebench.checkpoints import SHARE, Checkpoints
-from prunebench.policies import policy_of
-from prunebench.recipes import Recipe
-from prunebench.recorder import Recorder
-from prunebench.statistics import STANDARD
 from prunebench.store import card_hash
-from prunebench.training import train
+from prunebench.training.best_epoch import BestEpoch
+from prunebench.training.checkpoints import SHARE, Checkpoints
+from prunebench.training.loop import train
+from prunebench.training.policies import policy_of
+from prunebench.training.recipes import Recipe
+from prunebench.training.recorder import Recorder
+from prunebench.training.statistics import STANDARD
 from prunebench.types import Split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -102,16 +102,16 @@ def test_the_real_networks_go_on_bit_for_bit(pictures, tmp_path, model):
 
 def test_what_a_network_draws_goes_on(pictures, tmp_path, monkeypatch):
     """Dropout draws from torch's global generator."""
-    from prunebench import training
+    from prunebench.training import loop
 
     def with_dropout(*args):
         network = initialised(*args)
         network.backbone.drop_rate = 0.5
         return network
 
-    initialised = training.initialised
+    initialised = loop.initialised
     plain, _ = fit(pictures, tmp_path / "plain")
-    monkeypatch.setattr(training, "initialised", with_dropout)
+    monkeypatch.setattr(loop, "initialised", with_dropout)
     undisturbed, _ = fit(pictures, tmp_path / "calm", every=30.0)
     assert not np.array_equal(plain.losses, undisturbed.losses)
     same(fit(pictures, tmp_path / "killed", (2, 3))[0], undisturbed)
@@ -150,7 +150,7 @@ def test_a_short_training_writes_nothing(pictures, tmp_path):
 
 def test_they_are_written_seldom_enough_to_cost_little(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("prunebench.checkpoints.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("prunebench.training.checkpoints.time.monotonic", lambda: now[0])
     checkpoints = Checkpoints(tmp_path, {}, 30.0)
 
     class Slow:
@@ -170,8 +170,8 @@ def test_they_are_written_seldom_enough_to_cost_little(tmp_path, monkeypatch):
 
 def test_seconds_add_up_over_sittings_and_writing_is_not_among_them(pictures, tmp_path, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("prunebench.checkpoints.time.perf_counter", lambda: now[0])
-    monkeypatch.setattr("prunebench.checkpoints.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("prunebench.training.checkpoints.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("prunebench.training.checkpoints.time.monotonic", lambda: now[0])
 
     def a_second_each(inner):
         def progress(iterable, total, text):
@@ -217,7 +217,7 @@ def test_where_there_is_no_room_the_training_goes_on_without(pictures, tmp_path,
         raise failure
 
     undisturbed, _ = fit(pictures, tmp_path / "calm", every=30.0)
-    monkeypatch.setattr("prunebench.checkpoints.save_file", full)
+    monkeypatch.setattr("prunebench.training.checkpoints.save_file", full)
     resumed, _ = fit(pictures, tmp_path / "full", (3,))
     same(resumed, undisturbed)
     assert "No space left" in caplog.text and list((tmp_path / "full").iterdir()) == []

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from prunebench import MethodError, Scorer, Selector, UserError, record_checks, testing
-from prunebench.drawn import drawn, kept_in, peak_bytes, values_in, world
-from prunebench.edges import edge_harness
+from prunebench import MethodError, Scorer, Selector, UserError, testing
+from prunebench.evidence.scoring import score
 from prunebench.methods import Plugin
 from prunebench.registry import installed
-from prunebench.scoring import score
-from prunebench.testing import Subject, checks, entry_of, skipped
+from prunebench.testing import Subject, checks, entry_of, record_checks, skipped
+from prunebench.testing.drawn import drawn, kept_in, peak_bytes, values_in, world
+from prunebench.testing.edges import edge_harness
 
 ORDER = "an example's result goes with it, wherever it stands"
 MEMORY = "memory within bytes_per_example"
@@ -115,7 +115,7 @@ def lonely(features, neighbours):
 def test_what_a_library_draws_when_it_is_imported_is_not_the_methods_doing(monkeypatch):
     import random
 
-    from prunebench import drawn as module
+    from prunebench.testing import drawn as module
 
     def drawing(x, k, store):
         random.random()

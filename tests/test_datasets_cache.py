@@ -32,7 +32,7 @@ from prunebench.datasets.files import FileImages
 from prunebench.datasets.loading import load
 from prunebench.datasets.memory import MemoryImages, resident
 from prunebench.errors import StoreError, UserError, VerifyError
-from prunebench.harness import silent
+from prunebench.harness.shared import silent
 from prunebench.registry import installed
 from prunebench.store import canonical, card_hash
 

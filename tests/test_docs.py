@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from prunebench.methods import FUNCTIONS, VALUES
-from prunebench.recipes import RECIPES
 from prunebench.registry import installed
+from prunebench.training.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
 

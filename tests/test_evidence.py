@@ -12,11 +12,11 @@ import torch
 import prunebench as pb
 from prunebench import Chosen, MethodError, Scored, Scorer, Selector, UserError, hookimpl
 from prunebench.datasets.loading import load
-from prunebench.harness import Harness
+from prunebench.evidence.scoring import score
+from prunebench.evidence.selecting import fitting, select
+from prunebench.harness.shared import Harness
 from prunebench.methods import Plugin
 from prunebench.registry import collect
-from prunebench.scoring import score
-from prunebench.selecting import fitting, select
 from prunebench.store import Store
 
 
@@ -427,7 +427,7 @@ def test_scores_that_ask_for_each_other_are_refused(tmp_path):
 
 
 def test_blocks_resume_and_shards_merge_bit_for_bit(tmp_path):
-    from prunebench.blocks import ShardDone
+    from prunebench.evidence.blocks import ShardDone
 
     seen = []
 
@@ -455,7 +455,7 @@ def test_blocks_resume_and_shards_merge_bit_for_bit(tmp_path):
 
 
 def test_blocks_of_another_sitting_or_shard_are_charged_like_those_of_this_one(tmp_path):
-    from prunebench.blocks import ShardDone
+    from prunebench.evidence.blocks import ShardDone
 
     linear = torch.nn.Linear(2, 1)
 
@@ -665,7 +665,7 @@ def test_a_network_on_the_way_is_the_reference_run_after_so_many_epochs(tmp_path
 
 
 def test_a_network_at_initialisation_trains_nothing(tmp_path):
-    from prunebench.training import initialised
+    from prunebench.training.loop import initialised
 
     def fn(images, network):
         """the logits of class 0 at initialisation"""

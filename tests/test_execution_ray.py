@@ -355,8 +355,8 @@ def test_a_lost_cluster_is_one_sentence_and_nothing_is_lost(tmp_path, cluster):
 def test_a_run_on_ray_leaves_the_records_of_a_run_here(tmp_path, capsys):
     """One real run, bit for bit, on a cluster that it starts; workers have their own display and device."""
     pytest.importorskip("ray")
-    from prunebench.plans import Plan
-    from prunebench.reporting import run_and_report
+    from prunebench.console.reporting import run_and_report
+    from prunebench.planning.plans import Plan
 
     plan = Plan(("aum",), ("bws",), dataset="planted(train=60,test=20)", keep=(0.5,), seeds=1, steps=4, threads=1)
     plan = replace(plan, reference_epochs=1, device="cpu")

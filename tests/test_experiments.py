@@ -15,9 +15,9 @@ from prunebench.experiments.published import FOLDER as REFERENCES
 from prunebench.experiments.published import QUANTITIES, published
 from prunebench.experiments.recipe import ENDINGS, named, names, read
 from prunebench.experiments.telling import arguments, quoted
-from prunebench.plans import Plan, pairs, refuse_conflicts
-from prunebench.recipes import architecture, data_family, recipe_for
-from prunebench.reference import refuse_epochs_beyond
+from prunebench.harness.reference import refuse_epochs_beyond
+from prunebench.planning.plans import Plan, pairs, refuse_conflicts
+from prunebench.training.recipes import architecture, data_family, recipe_for
 
 PROMISED = {
     *("drd-fig2", "drd-fig3", "drd-fig4", "drd-table1", "drd-fig5", "drd-table2", "drd-fig6", "drd-windows"),

@@ -15,10 +15,10 @@ from PIL import Image
 import prunebench as pb
 from prunebench import UserError
 from prunebench.cli import main
+from prunebench.cli.interchange import FORMATS as OFFERED
 from prunebench.datasets.loading import load
 from prunebench.exports import FORMATS, export
-from prunebench.foreign import read_selection
-from prunebench.interchange import FORMATS as OFFERED
+from prunebench.interop.foreign import read_selection
 from prunebench.registry import installed
 
 CLASSES = ("cat", "dog", "eel")

@@ -10,17 +10,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from prunebench import forecast, running, training
+from prunebench import running
 from prunebench.arrays import write_npz
 from prunebench.cli import main
-from prunebench.dry_run import duration, outlook, size
+from prunebench.console.dry_run import duration, outlook, size
 from prunebench.execution.steps import standing_trial
-from prunebench.forecast import Data, Step, Work, by_kind, elapsed, longest_chain
-from prunebench.foreseen import Foreseen, architecture_of
-from prunebench.models import build
-from prunebench.plans import Plan, cells, open_harness
-from prunebench.recipes import recipe_for
+from prunebench.foresight import forecast
+from prunebench.foresight.forecast import Data, Step, Work, by_kind, elapsed, longest_chain
+from prunebench.foresight.foreseen import Foreseen, architecture_of
+from prunebench.planning.plans import Plan, cells, open_harness
 from prunebench.store import KINDS, Store
+from prunebench.training import loop
+from prunebench.training.models import build
+from prunebench.training.recipes import recipe_for
 
 PLAN = Plan(
     scorers=("moderate", "el2n(epoch=1)", "tdds(window=3, epochs=3)", "grand(epoch=1, runs=2, parameters='last')"),
@@ -55,14 +57,14 @@ def ran(tmp_path_factory):
     """(plan, what was foreseen of it, every training that it then made, its store)."""
     root = tmp_path_factory.mktemp("forecast")
     plan = replace(PLAN, store=str(root / "runs"))
-    before, made, train = foreseen(plan), [], training.train
+    before, made, train = foreseen(plan), [], loop.train
 
     def noted(*args, **kwargs):
         made.append((kwargs, train(*args, **kwargs)))
         return made[-1][1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "train", noted)
+        patch.setattr(loop, "train", noted)
         results = list(running.run(plan))
     assert len(results) == 1 + 6 and not Store(plan.store).failures()
     return plan, before, made, Store(plan.store)

@@ -9,7 +9,7 @@ from prunebench_baselines.moderate import distance_to_median
 
 import prunebench as pb
 from prunebench import UserError
-from prunebench.interop import _fitting_given
+from prunebench.interop.outside import _fitting_given
 from prunebench.registry import installed
 
 rng = np.random.default_rng(0)

@@ -16,8 +16,8 @@ import prunebench as pb
 from prunebench import UserError
 from prunebench.cli import main
 from prunebench.exports import export
-from prunebench.fitting import of_the_data, scores_of_the_data
-from prunebench.foreign import read_scores, read_selection
+from prunebench.interop.fitting import of_the_data, scores_of_the_data
+from prunebench.interop.foreign import read_scores, read_selection
 
 N = 12
 KEPT = [9, 2, 7]

@@ -8,7 +8,7 @@ import torch
 
 import prunebench as pb
 from prunebench import UserError
-from prunebench.statistics import statistic
+from prunebench.training.statistics import statistic
 
 rng = np.random.default_rng(0)
 LOGITS = rng.normal(size=(6, 40, 5)).astype(np.float32)

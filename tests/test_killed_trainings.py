@@ -11,9 +11,9 @@ from trainings import QUICK, Killed, killed_after, plain
 
 import prunebench as pb
 from prunebench import UserError
+from prunebench.harness.trials import everything, run_trial
 from prunebench.running import open_harness
 from prunebench.store import Store
-from prunebench.trials import everything, run_trial
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -127,7 +127,7 @@ def test_a_reference_killed_while_it_is_stored_does_not_train_again(tmp_path, mo
         stored.append(identity.get("statistic"))
         return put(store, kind, identity, *args, **kwargs)
 
-    from prunebench.reference import scoring_run
+    from prunebench.harness.reference import scoring_run
 
     with monkeypatch.context() as patched:
         patched.setattr(Store, "put", dying)
@@ -143,7 +143,7 @@ def test_a_reference_killed_while_it_is_stored_does_not_train_again(tmp_path, mo
 
 
 def test_a_diverged_training_leaves_no_checkpoint(tmp_path, monkeypatch):
-    from prunebench import recipes
+    from prunebench.training import recipes
 
     wild = replace(recipes.RECIPES["tiny", "resnet"], peak_lr=1e9, clip=None)
     monkeypatch.setitem(recipes.RECIPES, ("tiny", recipes.architecture("test_resnet")), wild)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from prunebench import metering
-from prunebench.account import Account
-from prunebench.metering import Evaluations, Peak
+from prunebench.evidence.account import Account
+from prunebench.harness import metering
+from prunebench.harness.metering import Evaluations, Peak
 
 
 class Coder(nn.Module):
@@ -65,7 +65,7 @@ def test_an_evaluation_is_one_example_through_one_network(run, examples):
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "vit_tiny"])
 def test_features_and_stages_of_a_reference_network_are_one_evaluation_each(name):
-    from prunebench.models import build
+    from prunebench.training.models import build
 
     net, x = build(name, 4, 16, seed=0).eval(), torch.rand(2, 3, 16, 16)
     assert counted(lambda: (net.features(x), net.features(x), net.stages(x), net(x))) == 2 * 4

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from prunebench import UserError
-from prunebench.models import ALIASES, build, canonical
+from prunebench.training.models import ALIASES, build, canonical
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,10 +6,10 @@ import torch
 
 import prunebench as pb
 from prunebench import UserError, registry
-from prunebench.recipes import recipe
-from prunebench.recorded import recorded_history
-from prunebench.recorder import Recorder as HarnessRecorder
-from prunebench.streams import statistics_of
+from prunebench.interop.recorded import recorded_history
+from prunebench.interop.streams import statistics_of
+from prunebench.training.recipes import recipe
+from prunebench.training.recorder import Recorder as HarnessRecorder
 
 N, C, E = 40, 5, 12
 rng = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def test_a_kept_history_tells_options_that_were_not_watched(text):
 def test_the_same_numbers_as_the_harness_from_one_training(tmp_path, one_thread):
     """Both recorders see one training of the harness, with its augmentation and its passes at the ends of epochs."""
     from prunebench.datasets.loading import load
-    from prunebench.training import train
+    from prunebench.training.loop import train
 
     data = load(registry.installed(), "planted(train=24,test=12)", tmp_path, image_size=16)
     options = {

@@ -152,11 +152,13 @@ def test_the_subset_file_of_a_record_lies_beside_it(tmp_path):
     record = store.put("selections", {"seed": 0}, {"size": 60}, arrays={"indices": kept})
     found = board([page_boards.trial(selection=record.id), page_boards.trial(seed=1, selection="../" * 9)])
     write_page(found, tmp_path / "page", installed(), [store])
-    (file,) = (tmp_path / "page" / "subsets").iterdir()
+    (file,) = (tmp_path / "page" / "subsets").glob("*.npz")
     assert file.read_bytes() == record.file("arrays.npz").read_bytes()
     assert np.array_equal(np.load(file)["indices"], kept)
     (page,) = (tmp_path / "page" / "records").glob("*.html")
     assert f"../subsets/{file.name}" in Read(page.read_text()).addresses
+    assert f"../subsets/{record.id}.json" in Read(page.read_text()).addresses
+    assert (tmp_path / "page" / "subsets" / f"{record.id}.json").read_bytes() == record.path.read_bytes()
     record.file("arrays.npz").write_bytes(b"altered")
     write_page(found, tmp_path / "page", installed(), [Store(tmp_path / "store")])
     assert not (tmp_path / "page" / "subsets").exists()

@@ -14,6 +14,7 @@ from prunebench.leaderboard_page.class_views import class_maps
 from prunebench.leaderboard_page.colours import colours_of
 from prunebench.leaderboard_page.overview import groups
 from prunebench.leaderboard_page.picture_sheets import sheets_of
+from prunebench.leaderboard_page.rank_diagram import RankChart, rank_chart
 from prunebench.registry import installed
 from prunebench.store import Store
 from prunebench.types import Cost
@@ -175,3 +176,63 @@ def test_a_sheet_shows_the_pictures_of_its_score_and_says_what_it_cannot_show(tm
     assert f'src="{hardest.file}"' in (tmp_path / "page" / "pictures.html").read_text()
     assert (tmp_path / "page" / hardest.file).is_file()
     assert "No pictures of" in (tmp_path / "page" / "index.html").read_text()
+
+
+# -- ranks over data sets ---------------------------------------------------------------------------------------------
+
+
+def c45():
+    """Demsar's Table 6 as trials: four methods on 14 data sets."""
+    from test_leaderboard_friedman import C45
+
+    names = ("c45", "c45m", "c45cf", "c45mcf")
+    return page_boards.board(
+        page_boards.trial(scorer=f"x/{name}()", dataset=f"set{i}", fingerprint=f"{i:064d}", accuracy=float(accuracy))
+        for i, row in enumerate(C45)
+        for name, accuracy in zip(names, row, strict=True)
+    )
+
+
+def test_the_rank_diagram_of_demsars_example():
+    """Average ranks 3.143, 2.000, 2.893 and 1.964, critical difference 1.25: one bar over all four."""
+    found = c45()
+    drawn = charts_of(found, groups(found, colours_of(found)), [], colours_of(found))
+    (chart,) = [each for each in drawn.across if isinstance(each, RankChart)]
+    assert [(m.label, m.rank) for m in chart.methods] == [
+        *(("c45mcf + ccs", "1.96"), ("c45m + ccs", "2.00"), ("c45cf + ccs", "2.89"), ("c45 + ccs", "3.14"))
+    ]
+    unit = (chart.axis.end - chart.axis.start) / 3
+    assert [m.x for m in chart.methods] == [
+        pytest.approx(chart.axis.start + unit * (rank - 1), abs=0.06) for rank in (1.9643, 2.0, 2.8929, 3.1429)
+    ]
+    assert chart.critical[1] == "critical difference 1.254" and "p = 0.017" in chart.caption
+    assert chart.critical[0] == pytest.approx(chart.axis.start + unit * 1.2536, abs=0.06)
+    ((first, last, y),) = chart.bars
+    assert (first, last) == (chart.methods[0].x, chart.methods[-1].x)
+    assert y < min(m.y for m in chart.methods) < max(m.y for m in chart.methods) < chart.height
+    assert not any("critical-difference" in note for note in drawn.notes)
+
+
+def test_bars_span_the_longest_groups_that_do_not_differ(colours):
+    ranks = {"average": (1.2, 2.0, 3.1, 3.7), "critical": 1.5, "p": 0.01, "cliques": ((0, 1), (1, 2), (2, 3))}
+    found = views.RankDiagram("5 data sets", 0.1, tuple("vwxyz"), ("a", "b", "c", "d" * 90), **ranks)
+    chart = rank_chart(found, colours)
+    x = [m.x for m in chart.methods]
+    assert [bar[:2] for bar in chart.bars] == [(x[0], x[1]), (x[1], x[2]), (x[2], x[3])]
+    assert len({bar[2] for bar in chart.bars}) == 3 and [m.left for m in chart.methods] == [False, False, True, True]
+    assert "…" in chart.methods[3].label and len(chart.methods[3].label) < 60 and "d" * 90 in chart.methods[3].said
+
+
+def test_why_there_is_no_rank_diagram_is_one_sentence(found, colours, tmp_path):
+    (told,) = charts_of(found, groups(found, colours), [], colours).notes
+    assert told == (
+        "No critical-difference diagram: it takes 5 data sets with 3 methods in common at one keep ratio, and there "
+        "is 1 here."
+    )
+    few = page_boards.board(
+        t
+        for i in range(6)
+        for t in page_boards.seeds([0.5, 0.6], scorer=f"x/s{i}()", dataset=f"set{i}", fingerprint=f"{i}" * 64)
+    )
+    write_page(few, tmp_path / "page", installed())
+    assert "and no tables here that may be compared have them." in (tmp_path / "page" / "index.html").read_text()

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from trainings import state
 
 from prunebench import MemoryImages, UserError
-from prunebench.batches import Plan
-from prunebench.policies import RS2, InfoBatch, Plain, below_mean, policy_label, policy_of, policy_text
-from prunebench.recipes import Recipe
-from prunebench.training import initialised, train
+from prunebench.training.batches import Plan
+from prunebench.training.loop import initialised, train
+from prunebench.training.policies import RS2, InfoBatch, Plain, below_mean, policy_label, policy_of, policy_text
+from prunebench.training.recipes import Recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -257,7 +257,7 @@ def test_epochs_are_refused(pictures):
 
 
 def test_a_look_after_every_step_changes_nothing(pictures):
-    from prunebench.evaluation import predict
+    from prunebench.training.evaluation import predict
 
     seen = []
 

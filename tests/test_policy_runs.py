@@ -7,19 +7,19 @@ from trainings import QUICK
 
 import prunebench as pb
 from prunebench import CellError, Cost, UserError
-from prunebench import training as training_module
-from prunebench.equal_cost import steps_left, within
 from prunebench.execution.graph import graph
 from prunebench.execution.steps import standing_trial
-from prunebench.plans import Cell, cells, open_harness, pairs
-from prunebench.trials import everything, run_trial
+from prunebench.harness.equal_cost import steps_left, within
+from prunebench.harness.trials import everything, run_trial
+from prunebench.planning.plans import Cell, cells, open_harness, pairs
+from prunebench.training import loop
 
 
 def no_training(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("nothing is to be trained")
 
-    monkeypatch.setattr(training_module, "train", refuse)
+    monkeypatch.setattr(loop, "train", refuse)
 
 
 # -- policies
@@ -102,14 +102,14 @@ def test_steps_are_what_the_seconds_leave(full, steps, spent, left):
 def clock(monkeypatch):
     """Trainings that say how long they took: so many seconds a step, far above what anything else takes; twice as many
     for trial seed 1."""
-    real, rate = training_module.train, {"seconds": 1000.0}
+    real, rate = loop.train, {"seconds": 1000.0}
 
     def timed(*args, **options):
         trained = real(*args, **options)
         trained.seconds = trained.steps * rate["seconds"] * (1 + (options["seed"] == 1))
         return trained
 
-    monkeypatch.setattr(training_module, "train", timed)
+    monkeypatch.setattr(loop, "train", timed)
     return rate
 
 
@@ -200,9 +200,9 @@ def test_looking_for_the_best_epoch_changes_nothing_else(tmp_path, policy):
 
 def test_the_best_epoch_is_the_accuracy_of_a_training_stopped_there(tmp_path, monkeypatch):
     """Each look is compared with a test of the network as it is at that step."""
-    from prunebench.evaluation import accuracy, predict
+    from prunebench.training.evaluation import accuracy, predict
 
-    seen, real = {}, training_module.train
+    seen, real = {}, loop.train
 
     def watched(*args, look=None, **options):
         def both(step, network):
@@ -212,7 +212,7 @@ def test_the_best_epoch_is_the_accuracy_of_a_training_stopped_there(tmp_path, mo
 
         return real(*args, look=both, **options)
 
-    monkeypatch.setattr(training_module, "train", watched)
+    monkeypatch.setattr(loop, "train", watched)
     plan = replace(QUICK, store=str(tmp_path), steps=12, best_epoch=True)
     harness = open_harness(plan)
     trial = plan.trial("test_resnet", 0)
@@ -227,7 +227,7 @@ def test_the_best_epoch_is_the_accuracy_of_a_training_stopped_there(tmp_path, mo
 def test_looks_go_on_after_an_interruption():
     import torch
 
-    from prunebench.best_epoch import BestEpoch
+    from prunebench.training.best_epoch import BestEpoch
 
     first, second = (BestEpoch(None, torch.device("cpu"), {2, 4, 6}) for _ in range(2))
     first.accuracies = {2: 0.1, 4: 1 / 3}

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prunebench import UserError, run
-from prunebench.plans import Plan, cells, open_harness, pairs
-from prunebench.presets import ALL, PRESETS, chosen, methods_of, offered, preset
+from prunebench.planning.plans import Plan, cells, open_harness, pairs
+from prunebench.planning.presets import ALL, PRESETS, chosen, methods_of, offered, preset
 from prunebench.registry import collect, leave_out
 from prunebench.spec import parse
 

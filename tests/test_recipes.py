@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prunebench import Dataset, MemoryImages, Split
-from prunebench.recipes import RECIPES, architecture, data_family, one_cycle, recipe, recipe_for
+from prunebench.training.recipes import RECIPES, architecture, data_family, one_cycle, recipe, recipe_for
 
 
 def dataset(name: str, n: int, size: int) -> Dataset:

@@ -141,7 +141,7 @@ def test_label_freeness_is_derived(kind, text, free):
 
 
 def test_every_preset_resolves_and_drd_is_the_papers_pair():
-    from prunebench.presets import PRESETS, preset
+    from prunebench.planning.presets import PRESETS, preset
 
     registry = collect()
     for scorer, selector in map(preset, PRESETS):

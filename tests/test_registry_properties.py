@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from prunebench import UserError
 from prunebench.datasets.loading import load
-from prunebench.drawn import KINDS, drawable, kept_in, world
-from prunebench.drawn_checks import outcome, same_in_any_order
-from prunebench.harness import Harness, temporary_store
+from prunebench.evidence.scoring import score
+from prunebench.evidence.selecting import select
+from prunebench.harness.shared import Harness, temporary_store
 from prunebench.registry import collect
-from prunebench.scoring import score
-from prunebench.selecting import select
 from prunebench.testing import SIGNED, Subject, checks
+from prunebench.testing.drawn import KINDS, drawable, kept_in, world
+from prunebench.testing.drawn_checks import outcome, same_in_any_order
 
 REGISTRY = collect()
 ENTRIES = sorted(  # those first that watch a statistic of their own, so that one training records them all

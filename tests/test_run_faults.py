@@ -21,14 +21,15 @@ import pytest
 from PIL import Image
 
 import prunebench as pb
-from prunebench import Scorer, UserError, harness, hookimpl
+from prunebench import Scorer, UserError, hookimpl
 from prunebench.cli import main
 from prunebench.datasets.loading import load
 from prunebench.display import tell
-from prunebench.files import load_scores, load_selection, save_scores, save_selection
+from prunebench.evidence.scoring import score
+from prunebench.harness import shared, trials
+from prunebench.interop.files import load_scores, load_selection, save_scores, save_selection
 from prunebench.methods import Plugin
 from prunebench.registry import collect
-from prunebench.scoring import score
 from prunebench.store import Store
 from prunebench.types import Scores, Selection
 
@@ -61,7 +62,7 @@ def test_twenty_kills_of_real_trainings(tmp_path):
 
     plan = replace(PLAN, scorers=("aum",), selectors=("hardest", "ccs(cutoff=0.1)"), reference_epochs=2, threads=1)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["prunebench.running", "prunebench.training"])
+    context.set_forkserver_preload(["prunebench.running", "prunebench.training.loop"])
 
     def sitting(store, seconds=None):
         ours, theirs = context.Pipe(duplex=False)
@@ -181,7 +182,7 @@ def test_the_recorders_map_has_its_room_before_it_is_written_to(tmp_path, monkey
     """Writing to a map of a file that has none would end the process, with no word."""
     import torch
 
-    from prunebench.recorder import Recorder
+    from prunebench.training.recorder import Recorder
 
     def changed(logits, labels, previous):
         return (logits - previous).abs().sum(1)
@@ -368,8 +369,8 @@ def test_scores_and_subsets_of_data_that_changed_are_refused(tmp_path, capsys, p
 def test_another_protocol_is_computed_anew_and_never_in_one_table(tmp_path, monkeypatch):
     plan = replace(PLAN, store=str(tmp_path / "s"))
     before = {result.id for result in pb.run(plan)}
-    monkeypatch.setattr(harness, "PROTOCOL", harness.PROTOCOL + 1)
-    monkeypatch.setattr("prunebench.trials.PROTOCOL", harness.PROTOCOL)
+    monkeypatch.setattr(shared, "PROTOCOL", shared.PROTOCOL + 1)
+    monkeypatch.setattr(trials, "PROTOCOL", shared.PROTOCOL)
     after = {result.id for result in pb.run(plan)}
     assert len(before) == len(after) == 3 and not before & after
     told = json.loads(pb.leaderboard([tmp_path / "s"]).render("json"))
@@ -381,7 +382,7 @@ def test_another_definition_is_computed_anew(tmp_path):
     for number in (1, 2, 1):
         registry = with_scorer(Scorer("mine", giving(number), "high", definition=number))
         data = load(registry, PLAN.dataset, tmp_path)
-        h = harness.Harness(data, Store(tmp_path / "s"), registry, device_name="cpu")
+        h = shared.Harness(data, Store(tmp_path / "s"), registry, device_name="cpu")
         found.append(score(h, registry.method("scorer", "mine")))
     assert found[0].id == found[2].id != found[1].id
     assert [set(scores.values) for scores in found] == [{1}, {2}, {1}]

@@ -19,7 +19,7 @@ from prunebench.errors import CellError
 from prunebench.execution.graph import graph
 from prunebench.execution.steps import Opened
 from prunebench.execution.tasks import perform
-from prunebench.plans import Plan, cells, open_harness, pairs
+from prunebench.planning.plans import Plan, cells, open_harness, pairs
 from prunebench.running import Workers
 
 PLAN = Plan(
@@ -184,7 +184,7 @@ def test_a_failed_cell_is_noted_and_the_others_go_on(tmp_path, monkeypatch):
 
 
 def test_a_diverged_training_is_a_failed_cell(tmp_path, monkeypatch):
-    from prunebench import recipes
+    from prunebench.training import recipes
 
     monkeypatch.setitem(
         recipes.RECIPES, ("tiny", "resnet"), replace(recipes.RECIPES["tiny", "resnet"], peak_lr=1e9, clip=None)
@@ -236,7 +236,7 @@ def test_interrupts_have_their_exit_codes(tmp_path, sent, code):
 
 
 def test_weights_make_another_trial_of_the_same_examples(tmp_path):
-    from prunebench.trials import Selected, Trial, everything, trial_identity
+    from prunebench.harness.trials import Selected, Trial, everything, trial_identity
 
     harness = open_harness(replace(PLAN, store=str(tmp_path)))
     plain_ones = everything(harness)
@@ -273,7 +273,7 @@ def test_pretrained_trials_are_a_track_of_their_own(tmp_path):
     """From a file of weights in timm's layout: the trials start there, selections and scores are the same ones."""
     from safetensors.torch import save_file
 
-    from prunebench.models import build
+    from prunebench.training.models import build
 
     donor = build("resnet18", 1000, 64, seed=3)
     save_file({k.removeprefix("backbone."): v for k, v in donor.weights().items()}, tmp_path / "w.safetensors")
@@ -293,7 +293,7 @@ def test_pretrained_trials_are_a_track_of_their_own(tmp_path):
 
 
 def test_weights_of_timm_are_named_by_their_tag():
-    from prunebench.models import weights_named
+    from prunebench.training.models import weights_named
 
     assert weights_named("resnet18", True) == {"timm": "resnet18.a1_in1k"}
     assert weights_named("resnet18", False) is False

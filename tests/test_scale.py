@@ -14,8 +14,10 @@ from prunebench_baselines.moderate import median
 from prunebench_baselines.uniform import draw, first_of_each
 
 import prunebench as pb
-from prunebench import interop, recorder, seeds
-from prunebench.statistics import STANDARD, WHOLE
+from prunebench import seeds
+from prunebench.interop import outside
+from prunebench.training import recorder
+from prunebench.training.statistics import STANDARD, WHOLE
 
 KEYS = [f"train:{i}" for i in range(300)] + ["", "é/ü.png", "a\0b"]
 
@@ -144,8 +146,8 @@ def test_keys_are_hashed_only_for_methods_that_name_what_they_seed(monkeypatch):
     def refuse(*args):
         raise AssertionError("hashed every key")
 
-    monkeypatch.setattr(interop, "example_seeds", refuse)
-    monkeypatch.setattr(interop, "held_out", refuse)
+    monkeypatch.setattr(outside, "example_seeds", refuse)
+    monkeypatch.setattr(outside, "held_out", refuse)
     for selector in ("ccs", "balanced", "per_class(hardest)"):
         assert len(pb.select(selector, scores, keep=0.2, hard="high", labels=labels).indices) == 8
     for selector in ("kcenter", "per_class(kcenter)"):

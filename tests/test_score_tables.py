@@ -9,8 +9,8 @@ from PIL import Image
 
 import prunebench as pb
 from prunebench.cli import main
+from prunebench.interop.score_tables import read_table
 from prunebench.matching import places_of
-from prunebench.score_tables import read_table
 
 WNIDS = ("n02086240", "n02087394")
 
@@ -122,8 +122,8 @@ def test_an_imagenet_table_makes_a_subset_of_a_part_of_imagenet(folder, tmp_path
 
 
 def test_a_subset_of_names_is_trained_on_those_names(folder, tmp_path, monkeypatch):
-    from prunebench.plans import Plan, open_harness
-    from prunebench.reporting import _fitted
+    from prunebench.console.reporting import _fitted
+    from prunebench.planning.plans import Plan, open_harness
 
     monkeypatch.chdir(tmp_path)
     names = [f"{w}_{i}.JPEG" for w in WNIDS for i in range(6)][::-1]  # the data set's order is the other way round

@@ -18,7 +18,7 @@ from prunebench.cli import main
 from prunebench.datasets.archives import Archive
 from prunebench.datasets.memory import MemoryImages
 from prunebench.datasets.noisy_labels import from_file
-from prunebench.models import build
+from prunebench.training.models import build
 from prunebench.types import Split
 
 ROOT = Path(__file__).resolve().parents[1]

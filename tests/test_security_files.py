@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 import prunebench as pb
 from prunebench.arrays import as_labels, map_npy, read_npy, read_npz
 from prunebench.cli import main
-from prunebench.configuration import options_of
+from prunebench.console.configuration import options_of
 from prunebench.datasets.archives import Archive
 from prunebench.datasets.memory import MemoryImages
 from prunebench.datasets.noisy_labels import from_file
 from prunebench.datasets.torchvision_sets import _idx
 from prunebench.errors import PrunebenchError
+from prunebench.interop.score_tables import read_table
 from prunebench.json_files import read_object
-from prunebench.score_tables import read_table
 from prunebench.store import Store
 from prunebench.types import Split
 

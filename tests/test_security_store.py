@@ -202,8 +202,8 @@ def _picture(grey):
 
 
 def test_a_path_in_the_home_folder_is_written_with_a_tilde_and_given_whole(tmp_path, monkeypatch):
-    from prunebench.account import Account
-    from prunebench.calling import call
+    from prunebench.evidence.account import Account
+    from prunebench.evidence.calling import call
     from prunebench.option_files import named_files
 
     monkeypatch.setenv("HOME", str(tmp_path / "ann"))

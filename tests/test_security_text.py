@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import prunebench.reporting
 from prunebench import UserError
 from prunebench.cli import main
-from prunebench.display import Bars, Lines
+from prunebench.console import reporting
+from prunebench.display import Bars, Lines, _said
 from prunebench.leaderboard import board
 from prunebench.leaderboard.escaping import csv_text, markdown
 from prunebench.leaderboard.formats import CSV_COLUMNS, render
@@ -102,7 +102,7 @@ def test_logs_errors_progress_and_tracebacks_are_inert(text):
     record = logging.LogRecord("x", logging.ERROR, "f", 1, "failed: %s", (text,), None)
     told = OneLine("%(message)s").format(record)
     assert told == clean(f"failed: {text}") and not FORBIDDEN.search(told)
-    Lines(stream).stream.write(prunebench.display._said(lambda: text))
+    Lines(stream).stream.write(_said(lambda: text))
     print(f"a {text}\tb", file=InertStream(stream))
     assert not FORBIDDEN.search(stream.getvalue())
 
@@ -116,7 +116,7 @@ def test_plain_text_passes_as_it_is():
 def test_a_bar_shows_brackets_as_they_are():
     bars = Bars(io.StringIO())
     progress = bars._begin()
-    progress.add_task(prunebench.display._said(f"[bold]x[/bold] {ESC}"))
+    progress.add_task(_said(f"[bold]x[/bold] {ESC}"))
     assert progress.columns[0].render(progress.tasks[0]).plain.strip() == "[bold]x[/bold]"
     bars._end()
 
@@ -126,7 +126,7 @@ def test_whatever_ends_a_command_is_told_inertly(kind, monkeypatch, capsys):
     def fail(*args):
         raise kind(f"there is no {ESC}class\nerror: forged\udc80")
 
-    monkeypatch.setattr(prunebench.reporting, "check", fail)
+    monkeypatch.setattr(reporting, "check", fail)
     with pytest.raises(SystemExit) as left:
         main(["check", "aum"])
     told = capsys.readouterr().err

@@ -16,10 +16,10 @@ from prunebench.datasets.corruption import NoisyImages
 from prunebench.datasets.memory import MemoryImages, resident
 from prunebench.datasets.noisy_labels import LOOK_ALIKES, drawn, from_file, mistaken_for
 from prunebench.datasets.settings import SEVERE, Setting
-from prunebench.evaluation import calibration_error
-from prunebench.plans import Plan, open_harness
+from prunebench.harness.trials import truth_about
+from prunebench.planning.plans import Plan, open_harness
 from prunebench.running import run
-from prunebench.trials import truth_about
+from prunebench.training.evaluation import calibration_error
 from prunebench.types import Dataset, Split
 
 NOISY = Path(__file__).resolve().parents[2] / "shared" / "data" / "noisy_labels" / "noisy_imagewoof.csv.gz"
@@ -285,7 +285,7 @@ def test_label_free_scores_do_not_change_with_the_labels(tmp_path):
     for noise in ("", "sym:0.3"):
         harness = open_harness(replace(plan, label_noise=noise))
         for text in ("random", "aum"):
-            from prunebench.scoring import score
+            from prunebench.evidence.scoring import score
 
             ids[text, noise] = score(harness, harness.registry.method("scorer", text)).id
     assert ids["random", ""] == ids["random", "sym:0.3"] and ids["aum", ""] != ids["aum", "sym:0.3"]

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from prunebench import MethodError, UserError, statistic
-from prunebench.recorder import Recorder
-from prunebench.statistics import DEFINITIONS, STANDARD
+from prunebench.training.recorder import Recorder
+from prunebench.training.statistics import DEFINITIONS, STANDARD
 
 GOLDEN = Path(__file__).parent / "golden" / "training_dynamics.npz"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import prunebench as pb
-from prunebench.plans import Plan, open_harness
+from prunebench.planning.plans import Plan, open_harness
 from prunebench.running import Workers
 from prunebench.store import Store
 

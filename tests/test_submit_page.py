@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from trainings import QUICK
 
-from prunebench import reporting
 from prunebench.bundles.schemas import SCHEMAS, schema
 from prunebench.cli import main
+from prunebench.console import reporting
 from prunebench.running import Workers
 
 ROOT = Path(__file__).resolve().parents[1]

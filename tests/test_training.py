@@ -9,14 +9,14 @@ import torch
 from trainings import state, three_kinds
 
 from prunebench import CellError, Dataset, MemoryImages
-from prunebench.augment import augment
-from prunebench.batches import Plan
-from prunebench.evaluation import accuracy, extract_features, predict
-from prunebench.models import build
-from prunebench.recipes import Recipe, recipe
-from prunebench.recorder import Recorder
-from prunebench.statistics import STANDARD
-from prunebench.training import train
+from prunebench.training.augment import augment
+from prunebench.training.batches import Plan
+from prunebench.training.evaluation import accuracy, extract_features, predict
+from prunebench.training.loop import train
+from prunebench.training.models import build
+from prunebench.training.recipes import Recipe, recipe
+from prunebench.training.recorder import Recorder
+from prunebench.training.statistics import STANDARD
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from prunebench import MemoryImages
-from prunebench.plans import Plan
+from prunebench.planning.plans import Plan
 
 QUICK = Plan(
     dataset="planted(train=60,test=20)",

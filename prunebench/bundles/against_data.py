@@ -19,11 +19,11 @@ import numpy as np
 from ..datasets.loading import load
 from ..datasets.settings import Setting
 from ..errors import PrunebenchError, UserError, VerifyError
-from ..harness import Harness, temporary_store
+from ..evidence.scoring import read_scores
+from ..evidence.selecting import SUBSET, select
+from ..harness.shared import Harness, temporary_store
 from ..methods import Method
 from ..registry import Registry
-from ..scoring import read_scores
-from ..selecting import SUBSET, select
 from ..spec import parse
 from ..store import Record
 from ..types import Dataset, Scores

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, VerifyError
-from ..selecting import read_selection
+from ..evidence.selecting import read_selection
 from ..store import Record, file_sha256, read_record
 from ..types import Selection
 from .containers import FOLDERS, LARGEST_ARRAYS, MANIFEST, list_folder, refuse_directory, refuse_other_kinds, unpack

@@ -16,10 +16,10 @@ import numpy as np
 
 from ..budgets import budget_for
 from ..errors import VerifyError
-from ..harness import hash_array
-from ..selecting import SUBSET
+from ..evidence.selecting import SUBSET
+from ..harness.shared import hash_array
+from ..harness.trials import PLAIN, content_of
 from ..store import Record
-from ..trials import PLAIN, content_of
 from ..types import Cost
 from .contents import Bundle, subset_of
 

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import StoreError, UserError, VerifyError
-from ..harness import hash_array
+from ..evidence.selecting import SUBSET, read_selection
+from ..harness.shared import hash_array
+from ..harness.trials import PLAIN
 from ..portable import private_part
-from ..selecting import SUBSET, read_selection
 from ..store import Record, canonical, read_record
 from ..store.publishing import FULL, fsync, prefix
-from ..trials import PLAIN
 from .containers import LARGEST, LARGEST_ARRAYS, LARGEST_TEXT, MANIFEST, MOST_FILES, refuse_no_store
 from .manifests import manifest_of
 

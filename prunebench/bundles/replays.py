@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, VerifyError
-from ..harness import hash_array
+from ..evidence.selecting import SUBSET
+from ..harness.shared import hash_array
 from ..methods import Method
 from ..registry import Registry
-from ..selecting import SUBSET
 from ..store import Record, canonical
 from ..terminal import counted
 from .contents import Bundle, subset_of

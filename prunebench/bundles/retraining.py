@@ -26,10 +26,10 @@ import torch
 from scipy import stats
 
 from ..errors import PrunebenchError, VerifyError
-from ..harness import Harness
-from ..models import canonical
+from ..harness.shared import Harness
+from ..harness.trials import Selected, Trial, everything, run_trial, trial_identity
 from ..store import Record
-from ..trials import Selected, Trial, everything, run_trial, trial_identity
+from ..training.models import canonical
 from ..types import Selection
 from .against_data import Harnesses, harness_of
 from .contents import Bundle, subset_of

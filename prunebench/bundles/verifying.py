@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import registry as plugins
 from ..errors import UserError, VerifyError
-from ..files import refuse_unplaceable
+from ..interop.files import refuse_unplaceable
 from .against_data import Data, check_data, check_selected_again, load_all
 from .containers import bundles_in, is_bundle
 from .contents import Bundle, open_bundle

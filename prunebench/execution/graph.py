@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..equal_cost import COST
-from ..harness import Harness
-from ..plans import Cell, Plan
+from ..harness.equal_cost import COST
+from ..harness.shared import Harness
+from ..planning.plans import Cell, Plan
 from ..store import identify
 from .steps import STEPS, scores_standing, selection_to_be
 from .tasks import Task

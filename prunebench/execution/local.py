@@ -24,7 +24,7 @@ from typing import Any
 from ..terminal import inert_stream
 from .tasks import Outcome, Task, perform_alone
 
-PRELOAD = ("prunebench.execution.steps", "prunebench.training")
+PRELOAD = ("prunebench.execution.steps", "prunebench.training.loop")
 SOCKET_FOLDER = 108 - 1 - len("/pymp-12345678/listener-12345678")  # bytes of a temporary folder's path, at most
 GRACE = 2.0  # seconds that a worker without a task has to go by itself
 

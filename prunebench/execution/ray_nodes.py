@@ -16,8 +16,8 @@ from ..errors import UserError
 from ..store import Store
 
 if TYPE_CHECKING:
-    from ..harness import Harness
-    from ..plans import Plan
+    from ..harness.shared import Harness
+    from ..planning.plans import Plan
 
 ANSWER = 90.0  # seconds that a node has to look around: its first Python process may be slow to start
 SEEN = 5.0  # seconds within which a shared file system shows here what was written there
@@ -157,7 +157,7 @@ def needs_of(harness: Harness, plan: Plan) -> Needs:
     """Of a run: its methods' and data set's packages, and torch, whose versions differ in the last bits."""
     import torch
 
-    from ..plans import pairs
+    from ..planning.plans import pairs
 
     used = {harness.registry.dataset(plan.dataset)[0].plugin.distribution, "prunebench", "torch"}
     for scorer, selector in pairs(plan):

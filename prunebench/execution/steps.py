@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..blocks import ShardDone
-from ..equal_cost import COST, selection_cost, standing_within, within
 from ..errors import PrunebenchError
-from ..harness import Harness
-from ..plans import Cell, Plan, open_harness
-from ..reference import scoring_run
-from ..scoring import score
-from ..scoring import standing as standing_scores
-from ..selecting import fitting, identified, select
-from ..trials import Selected, Trial, everything, everything_named, read_trial, run_trial, standing_record
+from ..evidence.blocks import ShardDone
+from ..evidence.scoring import score
+from ..evidence.scoring import standing as standing_scores
+from ..evidence.selecting import fitting, identified, select
+from ..harness.equal_cost import COST, selection_cost, standing_within, within
+from ..harness.reference import scoring_run
+from ..harness.shared import Harness
+from ..harness.trials import Selected, Trial, everything, everything_named, read_trial, run_trial, standing_record
+from ..harness.watching import Watched, watched
+from ..planning.plans import Cell, Plan, open_harness
 from ..types import Scores, TrialResult
-from ..watching import Watched, watched
 from .tasks import Record
 
 

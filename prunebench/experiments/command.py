@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from ..console.options import as_json, options
 from ..errors import UserError
-from ..options import as_json, options
 from . import PROFILES
 
 

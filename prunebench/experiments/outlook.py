@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..dry_run import Outlook, outlook
+from ..console.dry_run import Outlook, outlook
 from ..execution.steps import standing_trial
-from ..foreseen import Foreseen
-from ..harness import Harness
-from ..plans import Cell, Plan, cells, open_harness
+from ..foresight.foreseen import Foreseen
+from ..harness.shared import Harness
+from ..planning.plans import Cell, Plan, cells, open_harness
 from ..store import Store
 
 

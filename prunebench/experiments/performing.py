@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..boards import label
+from ..console.boards import label
 from ..errors import UserError
-from ..harness import Harness
+from ..harness.shared import Harness
 from ..leaderboard import Board, board
-from ..plans import Plan, cell_id, cells, open_harness, pairs
+from ..planning.plans import Plan, cell_id, cells, open_harness, pairs
 from ..registry import installed
 from ..running import Workers, run
 from ..store import Record

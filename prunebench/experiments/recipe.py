@@ -4,7 +4,7 @@
     ending = "dots"                                        the figure or table, one of `ENDINGS`
     references = ["drd-table1"]                            published numbers, files of reference/
     [options]                                              of the ending
-    [[plans]]                                              fields of `prunebench.plans.Plan`; profiles: only of these
+    [[plans]]                                              fields of `prunebench.Plan`; profiles: only of these
     [[profiles.cpu]]                                       fields that replace those of every plan; one run for each
 
 A run is a plan under one entry of a profile. A file is data: it names no Python code.
@@ -18,13 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..configuration import refuse_code, toml_table
+from ..console.configuration import refuse_code, toml_table
 from ..errors import UserError
 from ..spec import is_name, near
 from . import PROFILES
 
 if TYPE_CHECKING:
-    from ..plans import Plan
+    from ..planning.plans import Plan
 
 FOLDER = Path(__file__).parent / "recipes"
 ENDINGS: dict[str, dict[str, str]] = {  # and the options of each: what one must be; "!": it must be given
@@ -77,7 +77,7 @@ class Experiment:
         Raises:
             UserError: the recipe has no such profile.
         """
-        from ..plans import Plan  # torch: not for those who only list recipes
+        from ..planning.plans import Plan  # torch: not for those who only list recipes
 
         if profile not in self.profiles:
             raise UserError(

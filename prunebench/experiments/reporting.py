@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from ..boards import say
+from ..console.boards import say
+from ..console.dry_run import duration, show
+from ..console.reporting import default_jobs, line, say_failures
 from ..display import progress_display
-from ..dry_run import duration, show
 from ..errors import UserError
-from ..plans import Plan
+from ..planning.plans import Plan
 from ..registry import left_out
-from ..reporting import default_jobs, line, say_failures
 from . import PROFILES
 from .endings.ending import ending_of
 from .measuring import accuracies, comparisons

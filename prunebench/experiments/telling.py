@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..leaderboard.labels import labels_for
-from ..plans import Plan
+from ..planning.plans import Plan
 from .published import QUANTITIES, Comparison, Published
 from .recipe import Experiment
 

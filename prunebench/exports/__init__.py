@@ -15,8 +15,8 @@ import numpy as np
 
 from .. import registry as plugins
 from ..errors import PrunebenchError, UserError
-from ..files import selection_card
-from ..fitting import of_the_data
+from ..interop.files import selection_card
+from ..interop.fitting import of_the_data
 from ..types import Dataset, Selection
 
 FORMATS = {  # name -> (ending, module, what it is for)

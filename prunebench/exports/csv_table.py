@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from ..files import write_with_card
+from ..interop.files import write_with_card
 from . import Export
 
 

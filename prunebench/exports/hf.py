@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..files import write_with_card
+from ..interop.files import write_with_card
 from . import Export
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ..datasets.archives import Member
 from ..datasets.files import FileImages, Source, read
 from ..errors import UserError
-from ..files import write_with_card
+from ..interop.files import write_with_card
 from ..store.publishing import fsync
 from ..types import Dataset
 from . import Export

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..arrays import write_npy
-from ..files import write_with_card
+from ..interop.files import write_with_card
 from . import Export
 
 

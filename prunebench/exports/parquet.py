@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import write_with_card
+from ..interop.files import write_with_card
 from . import Export
 from .csv_table import columns
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from ..files import write_with_card
+from ..interop.files import write_with_card
 from . import Export
 
 

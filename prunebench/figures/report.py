@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import views
 from ..errors import UserError
@@ -21,9 +22,13 @@ from .drawing import arranged, drawing, written
 from .own_files import write_own
 from .sheets import Kind, Sheet
 
+if TYPE_CHECKING:
+    from ..leaderboard.stores import Source
+
 log = logging.getLogger("prunebench.figures")
 MOST = 24  # figures of one kind
 PICTURES = "pictures"
+_OF_BUNDLES = "a bundle is read for its trials and subsets, scores are drawn from the store they were computed in"
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,20 @@ class Material:
     """What figures are made from."""
 
     board: Board
-    stores: Sequence[Store]
+    sources: Sequence[Source]  # stores and bundles
     labels: Labels | None = None
     classes: Classes | None = None  # what knows labels, for scores that compare within a class only
     data_root: Path | None = None  # where the data sets of `pictures` lie; None: no picture is read
+
+    @property
+    def stores(self) -> list[Store]:
+        """Those that scores are read from."""
+        return [source for source in self.sources if isinstance(source, Store)]
+
+    def without(self, reason: str) -> str:
+        """Why figures of scores are missing: ``reason``, which is of the stores, and what is so of bundles."""
+        bundles = [_OF_BUNDLES] if len(self.stores) < len(self.sources) else []
+        return "; ".join(filter(None, [*([reason] if self.stores else []), *bundles]))
 
 
 def _curves(of: Material) -> Kind:
@@ -78,7 +93,7 @@ def _window_starts(of: Material) -> Kind:
     return Kind(
         "window-starts",
         "Accuracy over where the window of the ranking starts; ticks below are the starts that seeds chose.",
-        window_starts.sheets(views.window_starts(of.board, of.stores, of.labels)),
+        window_starts.sheets(views.window_starts(of.board, of.sources, of.labels)),
         "nothing was selected by windows: run the selector bws, or window(start=...) at several starts",
     )
 
@@ -98,12 +113,13 @@ def _atlas(of: Material) -> Kind:
     except UserError:  # no scores at all
         found = []
     apart = ", ".join(name for each in found for name in each.left_out)
+    told = f"{apart}: compared within a class only, and classes are read where --pictures asks" if apart else ""
     return Kind(
         "atlas",
         "How alike the scores of two scorers are: rank correlation, and overlap of the hardest examples beyond chance.",
         atlas.sheets(views.score_maps(found)),
-        "there are no two scorers of one data set whose scores can be compared",
-        others=f"{apart}: compared within a class only, and classes are read where --pictures asks" if apart else "",
+        of.without("there are no two scorers of one data set whose scores can be compared"),
+        others=of.without(told),
     )
 
 
@@ -121,9 +137,10 @@ def _pictures(of: Material) -> Kind:
 
     sentence = "The easiest, the middle and the hardest training pictures of a score, class above and score below."
     if of.data_root is None:
-        return Kind(PICTURES, sentence, (), "they are read from the data set only where --pictures asks for them")
+        asked = "they are read from the data set only where --pictures asks for them"
+        return Kind(PICTURES, sentence, (), of.without(asked))
     sheets, missing = picture_sheets(of.stores, of.data_root)
-    return Kind(PICTURES, sentence, sheets, missing, others=missing)
+    return Kind(PICTURES, sentence, sheets, of.without(missing), others=of.without(missing))
 
 
 KINDS: Mapping[str, Callable[[Material], Kind]] = {

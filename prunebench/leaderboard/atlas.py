@@ -157,7 +157,7 @@ def _scorings(stores: Iterable[Store]) -> Iterator[tuple[Place, str, _Scoring]]:
 
 
 def _scoring(record: Record) -> tuple[Place, str, _Scoring]:
-    from ..scoring import read_scores  # knows how to score: not for those who only import this
+    from ..evidence.scoring import read_scores  # knows how to score: not for those who only import this
 
     scores, identity, result = read_scores(record), dict(record.identity), record.result
     reference, seed = dict(identity.pop("reference")), int(identity.pop("score_seed"))

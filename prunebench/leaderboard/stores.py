@@ -10,10 +10,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..allocation import without_collection
 from ..bundles.containers import REPRODUCED, holds_bundles, refuse_no_store
 from ..errors import UserError
 from ..store import Store
+from ..training.allocation import without_collection
 from ..types import Cost, TrialResult
 from .labels import Labels
 from .ranking import Board, board, versions
@@ -73,7 +73,7 @@ def leaderboard(
 
 def sound_trials(store: Source) -> Iterator[TrialResult]:
     """All sound trials; records that are no trials of this version are told in the log and left out."""
-    from ..trials import read_trial  # knows models: not for those who only import this
+    from ..harness.trials import read_trial  # knows models: not for those who only import this
 
     for record in store.records("trials"):
         try:

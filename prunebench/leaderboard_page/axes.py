@@ -62,7 +62,7 @@ def at(values: Sequence[float], start: float, end: float) -> Axis:
     ticks: list[tuple[float, str]] = []
     for value in found:
         place = axis.place(value)
-        if not ticks or place - ticks[-1][0] >= 24:
+        if not ticks or place - ticks[-1][0] >= 34:
             ticks.append((place, f"{value:.3g}"))
     return Axis(axis.low, axis.high, start, end, True, tuple(ticks))
 

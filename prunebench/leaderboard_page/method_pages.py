@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..cards import Card, card_of
+from ..cards.reading import Card, card_of
 from ..errors import UserError
 from ..methods import Method as Installed
 from ..registry import Registry

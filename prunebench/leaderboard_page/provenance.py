@@ -49,7 +49,7 @@ def _split(told: Mapping[str, Sequence[Any]]) -> Fields:
 
 
 def _said(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

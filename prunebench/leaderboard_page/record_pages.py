@@ -1,7 +1,8 @@
 """The records behind a method's rows in one table: numbers, hashes, costs, where they come from, and subset files.
 
 A page holds all records of one method under one set of conditions, so that what they share stands once, and a board of
-ten thousand records is a few hundred files.
+ten thousand records is a few hundred files. The subset files are those of stores and bundles alike, each with its card,
+and are copied only as the hashes of their record say.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import StoreError
 from ..leaderboard.groups import unscored
-from ..store import Record, Store
+from ..store import Record, file_sha256
+from ..store.records import sealed
 from ..types import TrialResult
 from . import provenance
 from .charts import HeatMap
 from .class_views import class_maps
 from .names import text
 from .overview import Group, Line
+
+if TYPE_CHECKING:
+    from ..leaderboard.stores import Source
 
 FOLDER = "subsets"
 NUMBERS = ("keep", "seed", "scoring run", "accuracy %", "train loss", "calibration error", "worst class %")
@@ -28,9 +34,10 @@ HASHES = ("keep", "seed", "record: SHA-256 of its identity", "selection: that of
 
 @dataclass(frozen=True)
 class Subset:
-    """A file of kept examples that lies with the page."""
+    """A file of kept examples that lies with the page, and the card that says what it is of."""
 
     file: str
+    card: str
     bytes: int
     sha256: str
 
@@ -90,31 +97,39 @@ def _numbers(trial: TrialResult) -> tuple[str, ...]:
 
 @dataclass
 class Subsets:
-    """The index files of the selections that some stores hold, copied beside the page when a record names them."""
+    """The selections that some stores and bundles hold, copied beside the page when a record names them."""
 
-    stores: Sequence[Store]
+    sources: Sequence[Source]
     out: Path
     _found: dict[str, Subset | None] = field(default_factory=dict)
 
     def of(self, trial: TrialResult) -> Subset | None:
-        """The subset of a trial; None where no store holds its selection, sound and with a file."""
+        """The subset of a trial; None where no source holds its selection, sound and with a file."""
         if trial.selection not in self._found:
             self._found[trial.selection] = self._copied(trial.selection)
         return self._found[trial.selection]
 
     def _copied(self, selection: str) -> Subset | None:
-        for store in self.stores:
+        for source in self.sources:
             try:
-                record = store.by_id("selections", selection)
-                if record is not None and "arrays.npz" in record.card["files"]:
-                    return self._copy(record)
+                record = source.by_id("selections", selection)
             except StoreError:  # another version, or no permission
                 continue
+            if record is not None and (found := self._copy(record)) is not None:
+                return found
         return None
 
-    def _copy(self, record: Record) -> Subset:
-        told = record.card["files"]["arrays.npz"]
-        name = f"{FOLDER}/{record.id[:20]}.npz"
+    def _copy(self, record: Record) -> Subset | None:
+        """The index file and the card under the names that the store gave them, and gives to nothing else."""
+        told = record.card["files"].get("arrays.npz")
+        if told is None or told["path"] != f"{record.id}.{told['sha256'][:16]}.npz":
+            return None
+        file, card = (f"{FOLDER}/{name}" for name in (told["path"], f"{record.id}.json"))
         (self.out / FOLDER).mkdir(exist_ok=True)
-        shutil.copyfile(record.file("arrays.npz"), self.out / name)
-        return Subset(name, told["bytes"], text(told["sha256"]))
+        shutil.copyfile(record.file("arrays.npz"), self.out / file)
+        if file_sha256(self.out / file) != told["sha256"]:  # put into its place since it was read
+            (self.out / file).unlink()
+            return None
+        parts = (record.card[part] for part in ("identity", "result", "files", "provenance"))
+        (self.out / card).write_bytes(sealed(record.kind, *parts)[1])
+        return Subset(file, card, told["bytes"], text(told["sha256"]))

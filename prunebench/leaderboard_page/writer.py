@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -33,6 +33,9 @@ from .overview import compared, failed, groups, sentences, transferred
 from .picture_sheets import NOT_ASKED, Sheets, sheets_of
 from .record_pages import HASHES, NUMBERS, Subsets, record_page, record_pages
 
+if TYPE_CHECKING:
+    from ..leaderboard.stores import Source
+
 _HERE = Path(__file__).parent
 
 
@@ -40,7 +43,7 @@ def write_page(
     board: Board,
     out: Path,
     registry: Registry,
-    stores: Sequence[Store] = (),
+    stores: Sequence[Source] = (),
     *,
     labels: Labels | None = None,
     data_root: Path | None = None,
@@ -51,7 +54,8 @@ def write_page(
     Args:
         out: the folder; made where it is not there.
         registry: where the methods' cards come from.
-        stores: where the subset files and what judged windows are looked for; without any, the page has none.
+        stores: stores and bundles, where the subset files and what judged windows are looked for; without any, the page
+            has none. Scores and pictures are those of stores alone.
         labels: (kind, canonical text) -> what people read, as of the board.
         data_root: where the data sets of the easiest and hardest pictures lie; None: no picture is read.
         classes: what knows the labels of examples, for the atlas of scores that compare inside a class only.
@@ -65,7 +69,8 @@ def write_page(
         drawn = charts_of(board, found, stores, colours, labels, classes)
         sheets = Sheets((), NOT_ASKED)
         if data_root is not None:
-            sheets = sheets_of(stores, data_root, registry, folder, labels)
+            own = [source for source in stores if isinstance(source, Store)]
+            sheets = sheets_of(own, data_root, registry, folder, labels)
         methods = [(method_file(page.method), page) for page in method_pages(found, registry)]
         _write(
             folder / "index.html",

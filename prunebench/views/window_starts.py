@@ -6,6 +6,9 @@ hardest window, 1 - keep the easiest. Two sources tell of windows:
     trained   rows of the selector `window(start=...)`, alone or inside a combinator: test accuracy of a network
     judged    records of selections that tell all ``starts`` and their ``judged_accuracy``, as BWS does: what its cheap
               classifier reached on the training split, and the start that each seed chose
+
+Records come from stores and bundles; what a bundle reports is a panel of its own, and starts and accuracies that are no
+shares, which no selection of ours tells, are not shown.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,10 +27,13 @@ from ..leaderboard.rows import Row
 from ..leaderboard.statistics import summarise
 from ..leaderboard.wording import headings
 from ..spec import Spec, parse, write
-from ..store import Store
 from .series import Estimate, estimate
 
-Source = Literal["trained", "judged"]
+if TYPE_CHECKING:
+    from ..leaderboard.stores import Source
+
+Told = Literal["trained", "judged"]
+MOST = 10_000  # windows of one selection
 
 
 @dataclass(frozen=True)
@@ -45,19 +51,20 @@ class WindowPanel:
     """The windows of one scorer under one selector, a curve per keep ratio."""
 
     heading: str
-    scorer: str  # label
+    scorer: str  # label; "(reported)" after it where a bundle tells
     selector: str  # canonical text, the start of a window left out
-    source: Source
+    source: Told
     curves: tuple[StartCurve, ...]  # by keep ratio
 
 
-def window_starts(board: Board, stores: Sequence[Store] = (), labels: Labels | None = None) -> tuple[WindowPanel, ...]:
+def window_starts(board: Board, stores: Sequence[Source] = (), labels: Labels | None = None) -> tuple[WindowPanel, ...]:
     """A panel per table, scorer, selector and source; windows of which there is but one are no curve.
 
     What a judge says depends on no trial, so it is told once where several tables train on the same selections.
 
     Args:
-        stores: where the records of selections are looked for; without them only what was trained is told.
+        stores: stores and bundles where the records of selections are looked for; without them only what was trained
+            is told.
         labels: (kind, canonical text) -> what people read, as of the board.
     """
     texts = (row.scorer for table in board.tables for row in table.rows if row.scorer)
@@ -69,16 +76,17 @@ def window_starts(board: Board, stores: Sequence[Store] = (), labels: Labels | N
         for row in table.rows:
             if row.scorer is None or (spec := _parsed(row.selector)) is None:
                 continue
+            name = names[row.scorer] + (" (reported)" if row.source != "here" else "")
             if (window := _window(spec)) is not None:
-                trained[row.scorer, _without_start(spec)].append((_from_hardest(window, row), row))
+                trained[name, _without_start(spec)].append((_from_hardest(window, row), row))
             elif (curve := _judged(row, _order(spec), stores)) is not None:
-                judged[row.scorer, row.selector].append(curve)
-        told: list[tuple[tuple[str, str], Source, tuple[StartCurve, ...]]] = []
+                judged[name, row.selector].append(curve)
+        told: list[tuple[tuple[str, str], Told, tuple[StartCurve, ...]]] = []
         told += [(key, "trained", _trained(rows)) for key, rows in trained.items()]
         told += [(key, "judged", tuple(sorted(each, key=lambda c: c.keep))) for key, each in judged.items()]
         for (scorer, selector), source, each in told:
             if each:
-                panel = WindowPanel(heading, names[scorer], selector, source, each)
+                panel = WindowPanel(heading, scorer, selector, source, each)
                 found.setdefault((scorer, selector, each), panel)
     return tuple(found.values())
 
@@ -94,7 +102,7 @@ def _trained(rows: Sequence[tuple[float, Row]]) -> tuple[StartCurve, ...]:
     )
 
 
-def _judged(row: Row, order: str, stores: Sequence[Store]) -> StartCurve | None:
+def _judged(row: Row, order: str, stores: Sequence[Source]) -> StartCurve | None:
     """The mean over the seeds whose selections tell the same starts as the first one that tells any."""
     told = {t.seed: found for t in row.trials if (found := _record(t.selection, stores)) is not None}
     if not told:
@@ -112,7 +120,7 @@ def _judged(row: Row, order: str, stores: Sequence[Store]) -> StartCurve | None:
     return StartCurve(row.keep, tuple(p for p, _ in pairs), tuple(v for _, v in pairs), chosen)
 
 
-def _record(selection: str, stores: Sequence[Store]) -> tuple[np.ndarray, np.ndarray, float] | None:
+def _record(selection: str, stores: Sequence[Source]) -> tuple[np.ndarray, np.ndarray, float] | None:
     """(starts (W,), judged accuracy (W,), the start chosen), where the record of a selection tells at least two."""
     record = next((found for store in stores if (found := store.by_id("selections", selection)) is not None), None)
     if record is None:
@@ -120,11 +128,12 @@ def _record(selection: str, stores: Sequence[Store]) -> tuple[np.ndarray, np.nda
     try:
         starts, accuracy = (np.asarray(record.arrays[f"details/{n}"], float) for n in ("starts", "judged_accuracy"))
         start = float(record.result["details"]["start"])
-    except (VerifyError, KeyError, TypeError, ValueError, AttributeError):
+    except (VerifyError, OSError, KeyError, TypeError, ValueError, AttributeError):
         return None  # it tells nothing of windows
-    if starts.ndim != 1 or starts.shape != accuracy.shape or len(starts) < 2:
+    if starts.ndim != 1 or starts.shape != accuracy.shape or not 2 <= len(starts) <= MOST:
         return None
-    return (starts, accuracy, start) if np.isfinite([*starts, *accuracy, start]).all() else None
+    shares = np.array([*starts, *accuracy, start])
+    return (starts, accuracy, start) if ((shares >= 0) & (shares <= 1)).all() else None
 
 
 def _parsed(text: str) -> Spec | None:
@@ -135,7 +144,8 @@ def _parsed(text: str) -> Spec | None:
 
 
 def _window(spec: Spec) -> Spec | None:
-    if spec.name == "window" and "start" in spec.options:
+    start = spec.options.get("start")
+    if spec.name == "window" and isinstance(start, int | float) and 0 <= start <= 1:
         return spec
     return _window(spec.inner) if spec.inner else None
 

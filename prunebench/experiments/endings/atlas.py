@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from ...boards import label
-from ...scoring import standing
+from ...console.boards import label
+from ...evidence.scoring import standing
 from ..performing import Found
 from .ending import Ending, Row
 from .rows import rounded

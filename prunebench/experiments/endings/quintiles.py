@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ...boards import label
+from ...console.boards import label
 from ...figures.quintiles import draw
-from ...harness import Harness, hash_array
-from ...plans import Plan
+from ...harness.shared import Harness, hash_array
+from ...planning.plans import Plan
 from ...store import Record, identify
 from ...types import TrialResult
 from ...views.quintiles import cross_evaluation
@@ -121,8 +121,8 @@ def _right(plan: Plan, harness: Harness, trial: TrialResult, kept: np.ndarray) -
 
 
 def _trained(plan: Plan, harness: Harness, trial: TrialResult, kept: np.ndarray, identity: Mapping[str, Any]) -> Record:
-    from ...evaluation import predict
-    from ...training import train
+    from ...training.evaluation import predict
+    from ...training.loop import train
 
     asked = plan.trial(trial.model, trial.seed)
     with harness.checkpoints("evidence", identity) as checkpoints:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...boards import label
+from ...console.boards import label
 from ...types import TrialResult
 from ..performing import Found
 from .ending import Ending, Row

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ...boards import label
-from ...harness import Harness
-from ...reference import scoring_run
-from ...scoring import score
+from ...console.boards import label
+from ...evidence.scoring import score
+from ...harness.reference import scoring_run
+from ...harness.shared import Harness
 from ..performing import Found
 from .ending import Ending, Row
 from .rows import rounded

@@ -1,0 +1,1 @@
+"""Method cards: what there is to know of a method, without importing it."""

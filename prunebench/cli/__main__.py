@@ -1,0 +1,5 @@
+"""``python -m prunebench.cli``"""
+
+from . import main
+
+main()

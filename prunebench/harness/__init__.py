@@ -1,0 +1,1 @@
+"""What all methods of a run share: the reference trainings, the trials, and what they cost."""

@@ -1,0 +1,1 @@
+"""Networks and their training: models, recipes, batches, policies, checkpoints, one loop."""
