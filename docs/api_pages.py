@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import prunebench
-from prunebench.card_formats import table
-from prunebench.cards import arguments
+from prunebench.cards.formats import table
+from prunebench.cards.reading import arguments
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "api"
 WIDTH = 88  # characters of a signature's line

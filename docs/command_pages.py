@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from prunebench.card_formats import table
+from prunebench.cards.formats import table
 from prunebench.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -131,7 +131,7 @@ def users(name: str, registry: Registry) -> str:
 
 def evidence_doc(name: str) -> str:
     """Signature and docstring of what is given, from `prunebench/evidence/given.py`; nothing is imported for it."""
-    tree = ast.parse((ROOT / "prunebench" / "evidence.py").read_text())
+    tree = ast.parse((ROOT / "prunebench" / "evidence" / "given.py").read_text())
     (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Evidence")
     for node in owner.body:
         if isinstance(node, ast.FunctionDef) and node.name == name and name not in ("inner", "blocks"):
