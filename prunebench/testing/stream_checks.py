@@ -5,7 +5,7 @@ It is seen on drawn logits, for trainings of several lengths, asked for in betwe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -60,7 +60,7 @@ def stream_gives_the_same(method: Method) -> None:
         assert np.array_equal(_told(method, rows, stop=(epochs + 1) // 2), expected), forgets
 
 
-def _told(method: Method, rows: list[Mapping[str, Tensor]], stop: int = 0) -> np.ndarray:
+def _told(method: Method, rows: Sequence[Mapping[str, Tensor]], stop: int = 0) -> np.ndarray:
     """(N,) after all epochs; after ``stop`` of them it is asked for, and another stream goes on from its state."""
     watch = Watch(method, EXAMPLES)
     shapes = _shapes(watch.stream.state)
@@ -93,7 +93,7 @@ def _shapes(state: Any) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _refuses(method: Method, rows: list[Mapping[str, Tensor]]) -> None:
+def _refuses(method: Method, rows: Sequence[Mapping[str, Tensor]]) -> None:
     try:
         _told(method, rows)
     except UserError:
