@@ -78,6 +78,14 @@ def filled(stage: Path, target: Path, store: Path) -> Path:
     return target
 
 
+def planned(words: list[str]) -> list[str]:
+    """The words of a command that trains for minutes, and behind them that it only say what it would do.
+
+    A plan measures a step of each network that it needs, so the network is a small one.
+    """
+    return [*map(_moved, words), "--dry-run", "--model", "test_resnet", "--reference", "test_resnet"]
+
+
 def shortened(words: list[str]) -> list[str]:
     """The words of a command after ``prunebench``, its places moved into the stage, and `SMALL` behind them."""
     moved = [_moved(word) for word in words]

@@ -8,10 +8,13 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from doc_blocks import FENCE, ROOT, blocks_of, commands, console, pages, parsed
-from doc_stage import VARIABLES, build, filled, shortened
+from doc_stage import VARIABLES, build, filled, planned, shortened
+
+from prunebench import UserError
 
 PAGES = {path.relative_to(ROOT).as_posix(): blocks_of(path) for path in pages()}
 BLOCKS = [block for found in PAGES.values() for block in found]
@@ -124,25 +127,29 @@ def call(words):
 def test_the_commands_of_a_page_run(page, here, capfd):
     for place, words in RUN[page]:
         if not begins(words, PARSED):
-            asked = [*words, "--dry-run"] if begins(words, PLANNED) else words
-            code = call(shortened(asked))
+            asked = planned(words) if begins(words, PLANNED) else shortened(words)
+            code = call(asked)
             told = capfd.readouterr()
             assert code == 0 and told.out + told.err, f"{place}: prunebench {' '.join(asked)}: {told.err}"
 
 
-def test_every_command_is_one_of_ours_with_options_that_it_has(here):
+def test_every_command_is_one_of_ours_with_options_that_it_has(stage, monkeypatch):
     from prunebench.cli import cli
 
+    monkeypatch.chdir(stage)
     for block, words in every_command():
         if (mine := ours(words)) is not None:
-            context = parsed(cli, mine)
-            assert isinstance(context.params, dict), block.place
+            try:
+                parsed(cli, mine)
+            except (click.ClickException, UserError) as wrong:
+                pytest.fail(f"{block.place}: prunebench {' '.join(mine)}: {wrong}")
 
 
-def test_methods_that_commands_name_are_there(here):
+def test_methods_that_commands_name_are_there(stage, monkeypatch):
     from prunebench.cli import cli
     from prunebench.registry import installed
 
+    monkeypatch.chdir(stage)
     made = {"late_loss", "late_entropy", "restless", "churn", "knn_distance", "gumbel(sharpness=3)"}  # by the pages
     seen = 0
     for _, words in every_command():
@@ -157,7 +164,7 @@ def test_methods_that_commands_name_are_there(here):
     assert seen > 20
 
 
-def test_every_other_program_is_known(tmp_path):
+def test_every_other_program_is_known():
     for block, words in every_command():
         program = Path(words[0]).name
         if ours(words) is not None or program in OTHERS:
