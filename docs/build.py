@@ -170,7 +170,7 @@ def _filled(text: str, head: str, rows: list[str]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is written, with its text, but `command_pages` and `api_pages`: those import what they tell of."""
+    """Every file that is written, with its text, but `command_pages` and `api_pages`: they import what they tell of."""
     known = cards()
     proved = proofs(known)
     found = {ROOT / "docs" / "methods" / f"{name}.md": page(same, proved) for name, same in known.items()}

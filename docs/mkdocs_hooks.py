@@ -57,7 +57,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links as they are from where the page stands on the site, and no backslash before a pipe in code of a table."""
+    """Links as they are from where the page stands on the site, and escapes as Python-Markdown knows them."""
     here = page.file.src_uri
     at = ROOT / here.removeprefix(BESIDE) if here.startswith(BESIDE) else ROOT / "docs" / here
 
@@ -69,7 +69,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     if here.startswith("api/"):
         markdown = markdown.replace("```text\n", "```python\n")
-    lines = LINK.sub(turned, markdown).splitlines()
+    lines = LINK.sub(turned, markdown).replace("\\<", "&lt;").splitlines()
     return "\n".join(CODE_CELL.sub(_plain_pipes, line) if line.startswith("|") else line for line in lines)
 
 

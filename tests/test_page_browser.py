@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import contextmanager
+from itertools import pairwise
 
 import page_boards
 import pytest
@@ -33,7 +34,16 @@ def folders(tmp_path_factory):
         for i in range(130)
         for t in page_boards.seeds([0.5 + i / 1000, 0.51 + i / 1000], scorer=f"x/s{i}()", selector="x/top()")
     ]
+    names = ("a", "selector(option='of some length', another=0.25)", "w" * 300, "<b>\u05d0\u05d1</b>")
+    ranked = [
+        page_boards.trial(
+            scorer=f"{name}{i}", dataset=f"set{d}", fingerprint=f"{d}" * 64, accuracy=(i * (2 * d + 1) % 13) / 20
+        )
+        for d in range(5)
+        for i, name in enumerate(names * 3)
+    ]
     boards = {"small": page_boards.small(), "hostile": page_boards.hostile(), "many": board(many)}
+    boards["ranked"] = board(ranked)
     for name, found in boards.items():
         write_page(found, out / name, installed())
     return out
@@ -180,3 +190,36 @@ def test_a_method_has_one_colour_everywhere(browser, folders):
             "marks => marks.map(mark => getComputedStyle(mark).fill)",
         )
         assert len(colours) > 8 and len(set(colours)) == 1
+
+
+def test_on_a_phone_accuracies_and_options_are_whole(browser, folders):
+    with opened(browser, folders / "small", viewport={"width": 390, "height": 800}) as page:
+        right = "boxes => boxes.map(box => box.getBoundingClientRect().right)"
+        names = page.eval_on_selector_all(f"{FIRST} >> thead th", "cells => cells.map(cell => cell.textContent)")
+        place = names.index("accuracy %") + 1
+        assert names[place - 2] == "seeds"  # keep, k and seeds stand before it, and are seen too
+        cells = page.eval_on_selector_all(f"{FIRST} >> :is(th, td):nth-child({place})", right)
+        assert len(cells) > 8 and max(cells) <= page.eval_on_selector_all(f"{FIRST} >> xpath=..", right)[0]
+        methods = sorted((folders / "small" / "methods").iterdir(), key=lambda path: path.stat().st_size)
+        page.goto(f"file://{methods[-1]}")
+        hidden = "boxes => boxes.map(box => box.scrollWidth - box.clientWidth)"
+        tables = page.eval_on_selector_all(".box:has(> .plain)", hidden)
+        assert tables and max(tables) == 0
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_names_of_a_rank_diagram_stay_inside_it_and_apart(browser, folders, width):
+    with opened(browser, folders / "ranked", viewport={"width": width, "height": 800}) as page:
+        places = page.eval_on_selector_all(
+            ".ranks svg",
+            """drawn => drawn.map(svg => [svg, ...svg.querySelectorAll("text.name")].map(text => {
+              const box = text.getBoundingClientRect(); return [box.left, box.right, box.top, box.bottom]; }))""",
+        )
+        ((left, right, *_), *names) = places[0]
+        assert len(places) == 1 and len(names) == 12
+        assert all(left <= name[0] < name[1] <= right for name in names)
+        tops = sorted(name[2] for name in names)
+        height = names[0][3] - names[0][2]
+        assert min(b - a for a, b in pairwise(tops)) > 0.8 * height
+        said = page.inner_text(".ranks")
+        assert "<b>" in said and "w" * 60 not in said and page.locator(".ranks b").count() == 0

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,8 +27,11 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.fetched, self.links, self.anchors, self.classes = [], [], {""}, set()
+        self.fetched, self.links, self.anchors, self.classes, self.text = [], [], {""}, set(), []
         self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_data(self, data):
+        self.text.append(data)
 
     def handle_starttag(self, tag, attributes):
         told = {name: value or "" for name, value in attributes}
@@ -64,6 +69,16 @@ def test_every_page_of_docs_is_there(pages):
     assert len(pages) > 100
 
 
+def test_every_word_of_a_page_is_on_the_site(pages):
+    """What GitHub shows and another Markdown takes for markup would be gone."""
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        name = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix().replace("README.html", "index.html")
+        source = re.sub(r"(?s)<!--.*?-->|!\[[^]]*\]\([^)]*\)|(?m:^ *```\w*$)", "", path.read_text())
+        words = Counter(re.findall(r"\w+", re.sub(r"\]\([^)\s]*\)", "]", source).replace("\\", "")))
+        lost = words - Counter(re.findall(r"\w+", " ".join(pages[name].text)))
+        assert not lost, f"{name} has lost {lost}"
+
+
 def test_nothing_is_fetched_from_anywhere_else(site, pages):
     for name, page in pages.items():
         foreign = [address for address in page.fetched if re.match(r"(?i)\s*(?:[a-z][a-z0-9+.-]*:)?//", address)]
@@ -74,6 +89,32 @@ def test_nothing_is_fetched_from_anywhere_else(site, pages):
         assert "mermaid" not in page.classes, f"{name} would make the theme load a script from elsewhere"
     for path in [*site.rglob("*.css"), *site.rglob("*.html")]:
         assert not CODE_LOADS.search(path.read_text(encoding="utf-8")), path.name
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_asks_for_nothing_else_and_nothing_sticks_out(site, width):
+    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or pytest.skip("needs chromium")
+    with driver.sync_playwright() as found:
+        browser = found.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page, asked, said = browser.new_page(viewport={"width": width, "height": 800}), [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        for name in (
+            "index",
+            "drd",
+            "definitions",
+            "methods/index",
+            "commands/run",
+            "api/scores",
+            "repository/SECURITY",
+        ):
+            page.goto(f"file://{site}/{name}.html")
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+            assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)"), name
+        browser.close()
+    assert not said and all(url.startswith((f"file://{site}/", "data:")) for url in asked), (said, asked)
 
 
 def test_every_link_inside_the_site_leads_somewhere(site, pages):

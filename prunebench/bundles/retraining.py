@@ -13,7 +13,6 @@ nothing can be judged.
 from __future__ import annotations
 
 import math
-import os
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +28,10 @@ from ..errors import PrunebenchError, VerifyError
 from ..harness.shared import Harness
 from ..harness.trials import Selected, Trial, everything, run_trial, trial_identity
 from ..store import Record
-from ..training.models import canonical
 from ..types import Selection
 from .against_data import Harnesses, harness_of
 from .contents import Bundle, subset_of
-
-_LONGEST = 4  # times the steps of the recipe at full data: longer trainings are not repeated because a bundle says so
+from .trainable import device_of, left_out, weights_of, why_not
 
 
 @dataclass(frozen=True)
@@ -59,35 +56,18 @@ class Reproduced:
         return f"{100 * self.reported:.2f} % reported, {100 * self.reproduced:.2f} % here, {how}"
 
 
-def sample(bundle: Bundle, harnesses: Harnesses, count: int, seed: int) -> list[Record]:
+def sample(bundle: Bundle, harnesses: Harnesses, count: int, seed: int, pretrained: str = "") -> list[Record]:
     """``count`` trials that can be trained here, drawn from (seed, the bundle's hash)."""
-    possible = [trial for trial in bundle.trials if not why_not(trial, harness_of(trial, harnesses))]
+    possible = [trial for trial in bundle.trials if not why_not(trial, harness_of(trial, harnesses), pretrained)]
     drawn = random.Random(f"{seed} {bundle.verdict.manifest_sha256}")
     return sorted(drawn.sample(possible, min(count, len(possible))), key=lambda trial: trial.id)
 
 
-def why_not(trial: Record, harness: Harness | None) -> str:
-    """Why a trial cannot be trained again here; "" where it can."""
-    result = trial.result
-    if harness is None:
-        return "its data are not here"
-    if result["pretrained"]:
-        return "it begins with weights that are not in the bundle"
-    if result["precision"] != "float32":
-        return "it was trained in bfloat16 on a GPU"
-    if result["threads"] > 4 * (os.cpu_count() or 1):
-        return f"it was trained on {result['threads']} threads, far more than there are cores here"
-    try:
-        row = Trial(canonical(result["model"]), result["seed"]).recipe(harness)
-    except PrunebenchError as unknown:
-        return str(unknown)
-    if row.hash != result["recipe"]:
-        return "this version has another recipe for it"
-    return f"{result['steps']} steps are too many to repeat" if result["steps"] > _LONGEST * row.steps else ""
-
-
-def train_again(bundle: Bundle, trial: Record, harness: Harness | None) -> Reproduced:
+def train_again(bundle: Bundle, trial: Record, harness: Harness | None, pretrained: str = "") -> Reproduced:
     """The trial, trained and tested here.
+
+    Args:
+        pretrained: the weights that were given for trials that began with some: a file, or "timm".
 
     Raises:
         VerifyError: this version would train something else under its name.
@@ -96,9 +76,9 @@ def train_again(bundle: Bundle, trial: Record, harness: Harness | None) -> Repro
     assert harness is not None  # `sample` takes no others
     record = bundle.selection_of(trial)
     result = trial.result
-    here = _with_threads(harness, result["threads"])
+    here = _as_it_was(harness, result["threads"], device_of(trial))
     subset = _as_trained(trial, None if record is None else subset_of(bundle, record), here)
-    asked = _asked(trial, here, Selected.of(subset, result["policy"]))
+    asked = _asked(trial, here, Selected.of(subset, result["policy"]), weights_of(trial, pretrained))
     torch.set_num_threads(here.threads)
     found = run_trial(here, asked, subset, None, result["score_seed"])
     same = found.accuracy == result["accuracy"] and found.train_loss == result["train_loss"]
@@ -114,8 +94,8 @@ def train_again(bundle: Bundle, trial: Record, harness: Harness | None) -> Repro
 
 
 @lru_cache(maxsize=8)
-def _with_threads(harness: Harness, threads: int) -> Harness:
-    return replace(harness, threads=threads, cache={})
+def _as_it_was(harness: Harness, threads: int, device: str) -> Harness:
+    return replace(harness, threads=threads, device_name=device, cache={})
 
 
 def _agreement(same: bool, difference: float, allowed: float | None) -> str:
@@ -133,7 +113,7 @@ def _as_trained(trial: Record, subset: Selection | None, harness: Harness) -> Se
     return replace(subset, id=None) if trial.result["selection"] != subset.id else subset
 
 
-def _asked(trial: Record, harness: Harness, selected: Selected) -> Trial:
+def _asked(trial: Record, harness: Harness, selected: Selected, pretrained: bool | str) -> Trial:
     """The trial as somebody must have asked for it, so that its identity here is the record's.
 
     Raises:
@@ -144,6 +124,7 @@ def _asked(trial: Record, harness: Harness, selected: Selected) -> Trial:
         result["model"],
         result["seed"],
         result["train_budget"],
+        pretrained=pretrained,
         policy=result["policy"],
         best_epoch=bool(identity.get("best_epoch")),
     )
@@ -196,22 +177,28 @@ def _spread(accuracies: Sequence[float]) -> float:
 
 
 def _row(trial: Record) -> tuple[Any, ...]:
-    named = ("fingerprint", "image_size", "scorer", "selector", "keep", "model", "train_budget", "steps", "policy")
+    named = (
+        *("fingerprint", "image_size", "scorer", "selector", "keep", "model", "train_budget", "steps", "policy"),
+        *("pretrained", "precision"),
+    )
     content = trial.result["selection"] if trial.result["selector"] == "subset" else ""
     return (*(trial.result[name] for name in named), content)
 
 
 def check_trained_again(
-    bundle: Bundle, harnesses: Harnesses, count: int, seed: int, say: Callable[[str], None]
+    bundle: Bundle, harnesses: Harnesses, count: int, seed: int, say: Callable[[str], None], pretrained: str = ""
 ) -> list[Reproduced]:
-    """Train ``count`` trials again; refuse, in the bundle's verdict, those that come out otherwise."""
+    """Train ``count`` trials again; refuse, in the bundle's verdict, those that come out otherwise.
+
+    Of every cell that cannot be trained here the verdict says why, and what would help.
+    """
     verdict, found = bundle.verdict, list[Reproduced]()
-    wanted = sample(bundle, harnesses, count, seed)
+    wanted = sample(bundle, harnesses, count, seed, pretrained)
     for number, trial in enumerate(wanted, 1):
         name = bundle.file_of(trial)
         with verdict.refusing("trained again", name):
             try:
-                again = train_again(bundle, trial, harness_of(trial, harnesses))
+                again = train_again(bundle, trial, harness_of(trial, harnesses), pretrained)
             except VerifyError:
                 raise
             except PrunebenchError as failure:
@@ -225,7 +212,8 @@ def check_trained_again(
         f"{told.count(word)} {word}" for word in ("equal", "within", "unjudged", "apart") if word in told
     )
     verdict.looked["trained again"] = f"{len(found)} of {len(bundle.trials)} trials, seed {seed}: {counts or 'none'}"
-    reasons = sorted({why_not(t, harness_of(t, harnesses)) for t in bundle.trials} - {""})
+    verdict.remarks += left_out(bundle, harnesses, pretrained)
+    reasons = sorted({why_not(t, harness_of(t, harnesses), pretrained) for t in bundle.trials} - {""})
     if len(wanted) < count and reasons:
         verdict.remarks.append(f"{len(wanted)} of {count} could be trained again: {'; '.join(reasons)}"[:300])
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import VerifyError
 
 CHECKS = ("files", "records", "subsets", "numbers", "replays", "data", "selected again", "trained again")
-SHOWN = 20  # refusals of one bundle that a table shows
+SHOWN = 20  # refusals, and remarks, of one bundle that a table shows
 _UNCHECKED = {
     "data": "give --data-root or --dataset",
     "selected again": "give --data-root or --dataset",
@@ -83,4 +83,8 @@ class Verdict:
         rows += [f"  refused: {refusal}" for refusal in self.refusals[:SHOWN]]
         if len(self.refusals) > SHOWN:
             rows.append(f"  refused: {len(self.refusals) - SHOWN} more, all of them in --json")
-        return "\n".join([*rows, *(f"  remark: {remark}" for remark in self.remarks)])
+        shown, last = self.remarks[: SHOWN - 1], self.remarks[SHOWN - 1 :][-1:]
+        rows += [f"  remark: {remark}" for remark in shown]
+        if len(self.remarks) > SHOWN:
+            rows.append(f"  remark: {len(self.remarks) - SHOWN} more, all of them in --json")
+        return "\n".join([*rows, *(f"  remark: {remark}" for remark in last)])

@@ -15,6 +15,7 @@ from .numbers import check_numbers, check_subsets
 from .replays import check_replays
 from .reproduced import beside, read_reproduced, write_reproduced
 from .retraining import check_trained_again
+from .trainable import refuse_no_weights
 
 
 def verify(
@@ -23,6 +24,7 @@ def verify(
     data: Data | None = None,
     retrain: int = 0,
     seed: int = 0,
+    pretrained: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Bundle]:
     """The bundle at ``path``, or all that lie in that folder, each with its verdict.
@@ -31,13 +33,16 @@ def verify(
         data: where the data lie that the bundles are held against; None: they are not, unless ``retrain`` is given.
         retrain: so many trials of each sound bundle are trained again; what came out is written beside the bundle.
         seed: of the draw of these trials.
+        pretrained: what trials that began with pretrained weights begin with: a file of them, or "timm".
         say: is told of every training.
 
     Raises:
-        UserError: no bundle there, data that are not here, a count or seed below 0, no place for what is trained again.
+        UserError: no bundle there, data that are not here, a count or seed below 0, weights that are no file, no place
+            for what is trained again.
     """
     if retrain < 0 or seed < 0:
         raise UserError(f"--retrain and --seed must be at least 0, got {retrain} and {seed}")
+    refuse_no_weights(pretrained)
     place = Path(path)
     bundles = read([place] if is_bundle(place) or not place.is_dir() else bundles_in(place))
     if not bundles:
@@ -51,7 +56,7 @@ def verify(
             if _sound(bundle):
                 check_selected_again(bundle, harnesses)
         for bundle in filter(_sound, bundles) if retrain else ():
-            found = check_trained_again(bundle, harnesses, retrain, seed, say)
+            found = check_trained_again(bundle, harnesses, retrain, seed, say, pretrained)
             if found:
                 say(f"written: {write_reproduced(bundle.path, bundle.verdict.manifest_sha256, found)}")
     return bundles

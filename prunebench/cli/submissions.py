@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -46,15 +47,17 @@ def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: b
 @click.option("--label-noise", default="", metavar="file:CSV", help="Your file of the labels that a bundle names.")
 @click.option("--retrain", type=int, default=0, metavar="N", help="Train N trials of each bundle again.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of these trials.")
+@click.option("--pretrained", default="", metavar="FILE", help="Weights that these trials began with, or timm.")
 @as_json
-def verify(
-    path: Path, data_root: str | None, dataset: str, label_noise: str, retrain: int, seed: int, as_json: bool
-) -> None:
+def verify(path: Path, data_root: str | None, dataset: str, label_noise: str, as_json: bool, **again: Any) -> None:
     """Check a store, a bundle, or a folder of bundles. Hashes, sizes, identities, claims."""
-    asked = retrain or seed or dataset or label_noise or data_root is not None
+    asked = any(again.values()) or dataset or label_noise or data_root is not None
+    if again["pretrained"] and not again["retrain"]:
+        raise UserError("--pretrained is for trials that are trained again: give --retrain N too")
     if path.is_dir() and not holds_bundles(path):
         if asked:
-            raise UserError(f"{path} is a store: --data-root, --dataset, --retrain and --seed are for bundles")
+            options = "--data-root, --dataset, --retrain, --seed and --pretrained"
+            raise UserError(f"{path} is a store: {options} are for bundles")
         _verify_store(path, as_json)
         return
     from ..bundles.against_data import Data
@@ -63,7 +66,7 @@ def verify(
 
     given = dataset or label_noise or data_root is not None
     data = Data(data_root or "data", dataset, label_noise) if given else None
-    bundles = verify(path, data=data, retrain=retrain, seed=seed, say=say)
+    bundles = verify(path, data=data, say=say, **again)
     verdicts = [bundle.verdict for bundle in bundles]
     if as_json:
         click.echo(json.dumps([verdict.told() for verdict in verdicts]))

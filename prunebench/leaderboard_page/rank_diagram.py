@@ -7,6 +7,8 @@ does not tell apart. All places are those of one axis, from rank 1 to rank k.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 from ..leaderboard.friedman import FEWEST, LEAST
 from ..leaderboard.ranking import Board
@@ -15,9 +17,11 @@ from .axes import Axis
 from .colours import Colours, Look
 from .names import text
 
-WIDTH, LEFT, RIGHT = 460.0, 14.0, 446.0
-_TOP, _BAR, _LINE = 62.0, 9.0, 21.0  # of the first bar, from bar to bar, from method to method
-_LETTER = 7.8  # width of one on a phone, where letters are largest
+LEFT, RIGHT = 14.0, 446.0
+_TOP, _BAR, _LINE = 68.0, 9.0, 21.0  # of the first bar, from bar to bar, from method to method
+_LETTERS = 14.0  # size of the letters of a name on a phone, where they are largest
+_APART = 10.0  # of a mark, its name and its rank
+_WIDE, _NARROW = "mwMWQO@%+=<>~…", "ijltfr.,:;|()[]'\"` !"
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class RankChart:
     height: float
     axis: Axis
     critical: tuple[float, str]  # where a difference from rank 1 ends, and how large it is
+    below: bool  # whether that is said below it, as there is no room beside it
     bars: tuple[tuple[float, float, float], ...]  # (first, last, y)
     methods: tuple[Ranked, ...]
     template: str = field(default="rank_diagram.html.j2", init=False)
@@ -60,6 +65,7 @@ def rank_chart(found: RankDiagram, colours: Colours) -> RankChart:
         _ranked(method, rank, axis, top + _LINE * i, colours)
         for i, (method, rank) in enumerate(zip(found.methods, found.average, strict=True))
     )
+    end, said = axis.place(1 + found.critical), f"critical difference {found.critical:.3f}"
     return RankChart(
         title=f"Average ranks at keep {found.keep:.4g}",
         caption=(
@@ -69,7 +75,8 @@ def rank_chart(found: RankDiagram, colours: Colours) -> RankChart:
         ),
         height=top + _LINE * (k - 1) + 14,
         axis=axis,
-        critical=(axis.place(1 + found.critical), f"critical difference {found.critical:.3f}"),
+        critical=(end, said),
+        below=end + width(said) > RIGHT,
         bars=bars,
         methods=methods,
     )
@@ -83,18 +90,34 @@ def _axis(k: int, most: int = 12) -> Axis:
 
 
 def _ranked(method: str, rank: float, axis: Axis, y: float, colours: Colours) -> Ranked:
-    x, name = axis.place(rank), text(method)
+    x, name, told = axis.place(rank), text(method), f"{rank:.2f}"
     left = x > (LEFT + RIGHT) / 2
-    room = int(((x - LEFT) if left else (RIGHT - x)) / _LETTER) - 6  # the rank stands beside it
-    return Ranked(colours.named(method), x, y, shortened(name, room), left, f"{rank:.2f}", f"{name}: {rank:.3f}")
+    room = ((x - LEFT) if left else (RIGHT - x)) - width(told) - 2 * _APART
+    return Ranked(colours.named(method), x, y, shortened(name, room), left, told, f"{name}: {rank:.3f}")
 
 
-def shortened(name: str, most: int) -> str:
-    """A name of at most ``most`` letters: what is longer loses its middle."""
-    if len(name) <= most:
+def width(name: str) -> float:
+    """How wide a text is at most in the usual fonts, as large as it is on a phone."""
+    return _LETTERS * sum(map(_em, name))
+
+
+def _em(letter: str) -> float:
+    if east_asian_width(letter) in "WF" or letter in _WIDE:
+        return 1.0
+    return 0.42 if letter in _NARROW else 0.66 if letter.islower() or letter.isdigit() else 0.8
+
+
+def shortened(name: str, room: float) -> str:
+    """A name that is no wider than ``room``: what is wider loses its middle."""
+    if width(name) <= room:
         return name
-    end = most // 3
-    return f"{name[: most - end - 1]}…{name[-end:]}"
+    tail = _as_much(name[::-1], room / 3)[::-1]
+    return f"{_as_much(name, room - width(tail) - _LETTERS)}…{tail}"
+
+
+def _as_much(name: str, room: float) -> str:
+    ends = accumulate(map(width, name))
+    return name[: sum(end <= room for end in ends)]
 
 
 def why_none(board: Board) -> str:
