@@ -1,7 +1,7 @@
 """Where the commands of README and docs run in a test: a folder with the files that they name, and smaller data.
 
-Each command keeps its own words. What makes it short stands behind them, where click takes the last: generated pictures,
-one seed, two steps, a network of a few thousand weights; and trainings run in this process, not in workers.
+Each command keeps its own words. What makes it short stands behind them, where click takes the last: generated
+pictures, one seed, two steps, a network of a few thousand weights; and trainings run in this process, not in workers.
 """
 
 from __future__ import annotations
@@ -11,23 +11,27 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from doc_blocks import ROOT, blocks_of
 
 DATA = "planted(train=60,test=20)"
-FAST = ["--seeds", "1", "--threads", "1", "--device", "cpu", "--model", "test_resnet", "--reference", "test_resnet"]
 DRD = "drd(dit='nano', dit_steps=2, samples=2, noises=2, draws=1)"
-SMALL = {  # what stands behind the words of a command; "--dataset" only where no folder is named
-    "run": [*FAST, "--reference-epochs", "5", "--dataset", DATA, "--jobs", "1"],
-    "train": [*FAST, "--reference-epochs", "5", "--dataset", DATA, "--steps", "2"],
+CPU = ["--device", "cpu", "--reference", "test_resnet", "--reference-epochs", "5"]
+TRIALS = [*CPU, "--seeds", "1", "--threads", "1", "--model", "test_resnet", "--steps", "2"]
+SMALL = {  # what stands behind the words of a command; the data only where it names no folder
+    "run": [*TRIALS, "--dataset", DATA, "--jobs", "1"],
+    "train": [*TRIALS, "--dataset", DATA],
     "verify": ["--retrain", "1"],
-    "score": ["--dataset", DATA, "--reference", "test_resnet", "--reference-epochs", "2", "--device", "cpu"],
-    "drd pretrain": ["--dataset", DATA, "--dit", "nano", "--steps", "2", "--device", "cpu"],
-    "drd timesteps": ["--dataset", DATA, "--scorer", DRD, "--reference", "test_resnet", "--reference-epochs", "1"],
-    "drd explain": ["--dataset", DATA, "--reference", "test_resnet", "--reference-epochs", "2"],
-    "drd estimate": ["--seconds", "0.2"],
-    "recipe run": ["--dry-run"],  # they are run in tests/test_experiments*.py
+    "check": ["-x"],
+    "score": [*CPU, "--dataset", DATA],
+    "drd timesteps": [*CPU, "--dataset", DATA, "--scorer", DRD],
+    "drd explain": [*CPU, "--dataset", DATA],
+    "drd estimate": ["--seconds", "0.1"],
+    "report": ["--only", "curves,pareto"],
+    "recipe run": ["--dry-run"],
 }
-VARIABLES = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "16", "SLURM_SUBMIT_DIR": "."}
+VARIABLES = {"GITHUB_RUN_ID": "1", "SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "16", "SLURM_SUBMIT_DIR": "."}
 PLACES = {"folder:DIR": "folder:pictures", "/shared/": "", "folder:/shared/": "folder:"}
+FILES = {"docs/recipes.md": "mine.toml"}  # the TOML of a page, under the name that its commands have for it
 GRID = 'scorer = ["aum"]\nselector = ["hardest", "ccs"]\nkeep = [0.1, 0.3]\n'
 
 
@@ -42,6 +46,9 @@ def build(folder: Path) -> Path:
     for name in ("theirs.csv", "el2n.csv"):
         rows = [f"{path.name},{value}" for path, value in zip(trained(folder), draw.random(24), strict=True)]
         (folder / name).write_text("\n".join(["file,value", *rows]) + "\n")
+    for page, name in FILES.items():
+        (block,) = [block for block in blocks_of(ROOT / page) if block.kind == "toml"]
+        (folder / name).write_text(block.code)
     np.save(folder / "mine.npy", np.sort(draw.permutation(60)[:12]))
     return folder
 
@@ -59,7 +66,7 @@ def _pictures(folder: Path, draw: np.random.Generator) -> None:
             place = folder / split / name
             place.mkdir(parents=True)
             for i in range(count):
-                pixels = draw.integers(100 * label, 100 * label + 120, (16, 16, 3), dtype=np.uint8)
+                pixels = draw.integers(100 * label, 100 * label + 120, (24, 24, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(place / f"{name}-{split}-{i}.png")
 
 
@@ -71,21 +78,28 @@ def filled(stage: Path, target: Path, store: Path) -> Path:
     return target
 
 
+def planned(words: list[str]) -> list[str]:
+    """The words of a command that trains for minutes, and behind them that it only say what it would do.
+
+    A plan measures a step of each network that it needs, so the network is a small one.
+    """
+    return [*map(_moved, words), "--dry-run", "--model", "test_resnet", "--reference", "test_resnet"]
+
+
 def shortened(words: list[str]) -> list[str]:
     """The words of a command after ``prunebench``, its places moved into the stage, and `SMALL` behind them."""
     moved = [_moved(word) for word in words]
-    wild = [sorted(glob.glob(word)) if "*" in word else [word] for word in moved]
-    kept = [one for found in wild for one in found]
-    name = next((name for name in (" ".join(words[:2]), words[0]) if name in SMALL), None)
-    more = list(SMALL[name]) if name else []
-    if any("folder:" in word for word in kept) or "--from-log" in kept:
+    kept = [one for word in moved for one in (sorted(glob.glob(word)) if "*" in word else [word])]
+    if kept[0] in ("run", "score") and {"--dry-run", "--from-log"} & set(kept):
+        return kept
+    more = next((list(SMALL[name]) for name in (" ".join(kept[:2]), kept[0]) if name in SMALL), [])
+    if any(word.startswith("folder:") for word in kept):
         more = _without(more, "--dataset")
-    if "--from-log" in kept or "--dry-run" in kept and name != "recipe run":
-        more = []
-    if name == "run" and "--policy" not in kept and "--config" not in kept or name == "run" and "--config" in kept:
-        more += ["--steps", "2"]
-    if name == "run" and "--policy" in kept:
-        more += ["--epochs", "1"]
+        more += ["--store", "of-pictures"] if kept[0] == "run" else []  # one bundle is of one data set
+    if "--budget" in kept:  # in epochs
+        more = [*_without(more, "--steps"), "--epochs", "1"]
+    if kept[0] == "score" and "drd" in kept:
+        more += ["--scorer", DRD]
     return [*kept, *more]
 
 

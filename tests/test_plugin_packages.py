@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from doc_blocks import blocks_of
+from doc_blocks import commands as words_of
+from doc_stage import planned
 from packages import build, commands, install, wheel
 
 from prunebench import UserError
@@ -75,6 +78,17 @@ def test_new_plugins_and_examples_install_list_pass_their_checks_and_run(target,
         assert code == 0 and "FAILED" not in out and out.count("  ok  ") >= 12, out + err
     assert "skipped wrong labels are hard" in found[3][1], "knn_distance sees no label"
     assert ran[0] == 0 and "late_loss" in ran[1] and "gumbel" in ran[1] and "balanced" in ran[1], ran
+
+
+def test_the_commands_of_the_examples_pages_are_right(target, tmp_path):
+    """`check` runs above, pip is looked at in test_doc_blocks.py; of what trains for minutes, the plan is made."""
+    blocks = [block for name in EXAMPLES for block in blocks_of(ROOT / "examples" / name / "README.md")]
+    calls = [words[1:] for block in blocks for words in words_of(block.code) if words[0] == "prunebench"]
+    assert [words for words in calls if words[0] == "check"] == [["check", name] for name in EXAMPLES]
+    plans = [planned(words) for words in calls if words[0] == "run"]
+    assert len(plans) == len(EXAMPLES) and len(calls) == 2 * len(EXAMPLES)
+    for words, (code, out, err) in zip(plans, commands(target, tmp_path, *plans), strict=True):
+        assert code == 0 and "trainings" in out + err, f"{words}: {err}"
 
 
 def test_their_own_tests_pass(target):
