@@ -6,6 +6,7 @@ mu_k = 1/J sum_{e=k}^{k+J-1} x_e        SS_k = sum_{e=k}^{k+J-1} (x_e - mu_k)^2 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ def at_epoch(history: Tensor, epoch: int | None) -> Tensor:
         UserError: the history holds no such epoch.
     """
     runs, epochs, examples = history.shape
-    if epoch is not None and not 1 <= epoch <= epochs:
+    if epoch is not None and not (isinstance(epoch, Integral) and 1 <= epoch <= epochs):
         raise UserError(f"epoch={epoch} is not among the {epochs} recorded epochs: choose 1 to {epochs}")
     total = torch.zeros(examples, dtype=torch.float64, device=history.device)
     for run in history:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from prunebench import UserError
+
 
 def forgetting(history: Tensor, *, never_learned: str = "max") -> Tensor:
     """Forgetting events summed over runs.
@@ -27,10 +29,9 @@ def forgetting(history: Tensor, *, never_learned: str = "max") -> Tensor:
         (N,) float64 in 0..R*E, high = hard.
 
     Raises:
-        ValueError: never_learned is neither "max" nor "zero".
+        UserError: never_learned is neither "max" nor "zero".
     """
-    if never_learned not in ("max", "zero"):
-        raise ValueError(f"never_learned must be 'max' or 'zero', got {never_learned!r}")
+    refuse_unknown(never_learned)
     epochs, examples = history.shape[1:]
     total = torch.zeros(examples, dtype=torch.float64, device=history.device)
     for run in history:
@@ -39,6 +40,14 @@ def forgetting(history: Tensor, *, never_learned: str = "max") -> Tensor:
             events[~learned] = epochs
         total += events
     return total
+
+
+def refuse_unknown(never_learned: str) -> None:
+    """Raises:
+    UserError: it is neither "max" nor "zero".
+    """
+    if never_learned not in ("max", "zero"):
+        raise UserError(f"never_learned must be 'max' or 'zero', got {never_learned!r}")
 
 
 def forgetting_events(correct: Tensor) -> tuple[Tensor, Tensor]:

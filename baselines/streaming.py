@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .dynamics import at_epoch, first_epochs, window_moments
+from .forgetting import refuse_unknown
 from .least_confidence import least_confidence
 from .tdds import tdds
 
@@ -90,6 +91,7 @@ class Forgetting:
     """`forgetting` events, with those that are never learned."""
 
     def __init__(self, examples: int, *, never_learned: str = "max") -> None:
+        refuse_unknown(never_learned)
         self.never_learned = never_learned
         self.state = {
             "events": torch.zeros(examples, dtype=torch.int32),
@@ -104,8 +106,6 @@ class Forgetting:
         self.state["before"].copy_(now)
 
     def values(self, epochs: int) -> Tensor:
-        if self.never_learned not in ("max", "zero"):
-            raise ValueError(f"never_learned must be 'max' or 'zero', got {self.never_learned!r}")
         events = self.state["events"].double()
         return events.masked_fill(~self.state["learned"], epochs) if self.never_learned == "max" else events
 

@@ -1,9 +1,11 @@
-"""Writes what README and docs tell of methods and measurements: `python docs/build.py`, where the plugin `drd` is.
+"""Writes what docs tell of methods and measurements: `python docs/build.py`, where the plugin `drd` is.
 
-    docs/methods/*.md    a card per method of ours, from its record and docstrings, with the tests that prove it
-    README.md            the tables of scorers and selectors, between the two markers
+    docs/methods/*.md    a card per method of ours, from its record and docstrings, with the tests that prove it, and
+                         the tables of scorers and selectors
     docs/scale.md        the tables of what benchmarks/records/scale.json tells
     docs/plugins/*.md    a page per hook and per thing a method may be given, and their table in docs/plugins.md
+    docs/commands/*.md   a page per command, from what it says with --help
+    docs/api/*.md        every public name of Python, from its signature and docstring
 
 A test proves a method where it bears the mark `proves("NAME", "golden" | "closed form" | "property")`, the name as
 `scorer:NAME` or `selector:NAME` where both kinds have it. Marks are read from the files; no test is imported.
@@ -24,13 +26,15 @@ from prunebench.cards.reading import Card, card_of
 from prunebench.registry import collect
 
 sys.path.insert(0, str(Path(__file__).parent))
+from api_pages import api_pages
+from command_pages import command_pages
 from plugin_pages import plugin_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("tests", "plugins/drd/tests")
+FOLDERS = ("methods", "plugins", "commands", "api")  # of docs/: every page in them is written
 OURS = ("prunebench", "prunebench-drd")
 BY = ("golden", "closed form", "property")  # the authors' own numbers; the formula written out; what must hold
-BEGIN, END = "<!-- methods: written by docs/build.py -->\n", "<!-- methods end -->\n"
 Proof = tuple[str, str, str]  # by what, file, test
 TIMES = "| what | size | ours, s | plain, s | ratio | goal |\n|---|---|---|---|---|---|\n"
 MEMORY = "| what | size | bytes per example | bound | CPU s |\n|---|---|---|---|---|\n"
@@ -40,7 +44,9 @@ INDEX = """# Methods
 One card per method: definition, options, cost, what differs from the authors' code, citation, and the tests that prove
 it. The same in a terminal: `prunebench ls NAME`. These pages are written by `python docs/build.py`.
 
-Which definition other code has under the same name: [definitions](../definitions.md).
+Proofs: *golden*, the numbers of the authors' own code; *closed form*, the formula written out or a case solved by hand;
+*property*, what must hold for any input. Each card names its tests. Which other definitions go by the same names, and
+the option that gives each: [definitions](../definitions.md). Not here yet: VoG, DeepFool, CAL, GLISTER.
 """
 
 
@@ -100,8 +106,8 @@ def page(same: list[Card], proved: dict[tuple[str, str], list[Proof]]) -> str:
     return "\n".join(parts)
 
 
-def tables(known: dict[str, list[Card]], proved: dict[tuple[str, str], list[Proof]], place: str) -> str:
-    """The scorers and the selectors, linked to their cards under ``place``."""
+def tables(known: dict[str, list[Card]], proved: dict[tuple[str, str], list[Proof]]) -> str:
+    """The scorers and the selectors, linked to their cards."""
     shown = {
         "scorer": ("scorer", "paper", "needs", "high is", "definition", "proof"),
         "selector": ("selector", "paper", "needs", "ranks", "keeps", "proof"),
@@ -111,7 +117,7 @@ def tables(known: dict[str, list[Card]], proved: dict[tuple[str, str], list[Proo
         rows = []
         for card in (card for same in known.values() for card in same if card.kind == kind):
             by = ", ".join(dict.fromkeys(by for by, *_ in proved[kind, card.name])) or "-"
-            name = f"[`{card.name}`]({place}{card.name}.md)"
+            name = f"[`{card.name}`]({card.name}.md)"
             rows.append((name, link(card.paper), card.needs, way(card), told(card), by))
         parts.append(table(heading, rows))
     return "\n\n".join(parts) + "\n"
@@ -164,26 +170,20 @@ def _filled(text: str, head: str, rows: list[str]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Every file that is written, with its text."""
+    """Every file that is written, with its text, but `command_pages` and `api_pages`: they import what they tell of."""
     known = cards()
     proved = proofs(known)
     found = {ROOT / "docs" / "methods" / f"{name}.md": page(same, proved) for name, same in known.items()}
-    found[ROOT / "docs" / "methods" / "README.md"] = f"{INDEX}\n{tables(known, proved, '')}"
+    found[ROOT / "docs" / "methods" / "README.md"] = f"{INDEX}\n{tables(known, proved)}"
     measured = json.loads((ROOT / "benchmarks" / "records" / "scale.json").read_text())
     found[ROOT / "docs" / "scale.md"] = scale((ROOT / "docs" / "scale.md").read_text(), measured)
-    readme = (ROOT / "README.md").read_text()
-    before, _, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"README.md must have the lines {BEGIN!r} and {END!r}")
-    found[ROOT / "README.md"] = f"{before}{BEGIN}\n{tables(known, proved, 'docs/methods/')}\n{END}{after}"
     return found | plugin_pages(collect())
 
 
 def main() -> None:
     """Write the pages, remove those of methods that are gone, and say which methods nothing proves."""
-    written = pages()
-    for folder in ("methods", "plugins"):
+    written = pages() | command_pages() | api_pages()
+    for folder in FOLDERS:
         for path in (ROOT / "docs" / folder).glob("*.md"):
             if path not in written:
                 path.unlink()

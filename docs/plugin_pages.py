@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 from prunebench import hookspecs
@@ -130,14 +131,22 @@ def users(name: str, registry: Registry) -> str:
 
 def evidence_doc(name: str) -> str:
     """Signature and docstring of what is given, from `prunebench/evidence/given.py`; nothing is imported for it."""
-    tree = ast.parse((ROOT / "prunebench" / "evidence.py").read_text())
+    tree = ast.parse((ROOT / "prunebench" / "evidence" / "given.py").read_text())
     (owner,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Evidence")
     for node in owner.body:
         if isinstance(node, ast.FunctionDef) and node.name == name and name not in ("inner", "blocks"):
             node.args.args = node.args.args[1:]
-            returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-            doc = "".join(f"\n    {line}".rstrip() for line in (ast.get_docstring(node) or "").splitlines())
-            return f"{name}({ast.unparse(node.args)}){returns}\n{doc}".replace("\n\n    ", "\n    ", 1)
+            lines = (ast.get_docstring(node) or "").splitlines()
+            node.body, node.decorator_list = [ast.Pass()], []
+            shown = ast.unparse(node).removesuffix("\n    pass")
+            shown = re.sub(r"(?<=[\w\]])=", " = ", shown).replace("'", '"')  # as ruff writes it
+            if len(shown) > 120:
+                head, _, end = shown.partition("(")
+                inside, _, end = end.rpartition(")")
+                shown = f"{head}(\n    {inside}\n){end}"
+            end = "\n" if len(lines) > 1 else ""
+            doc = textwrap.indent("\n".join(lines) + end, "    ").lstrip()
+            return f'{shown}\n    """{doc}{"    " if end else ""}"""'
     return ""
 
 

@@ -9,7 +9,7 @@ CODE = """
 import resource, sys
 import numpy as np
 if sys.argv[1] == "kept":
-    from prunebench.allocation import keep_freed_memory
+    from prunebench.training.allocation import keep_freed_memory
     assert keep_freed_memory() and keep_freed_memory()
 for _ in range(60):
     np.ones(2**21)  # 16 MiB, freed at once

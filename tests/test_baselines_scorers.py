@@ -47,7 +47,7 @@ def test_forgetting_adds_up_the_runs_and_each_run_in_which_an_example_is_never_l
 
 
 def test_forgetting_refuses_an_unknown_rule():
-    with pytest.raises(ValueError, match=r"'max' or 'zero', got 'inf'"):
+    with pytest.raises(UserError, match=r"'max' or 'zero', got 'inf'"):
         forgetting(torch.zeros(1, 2, 3), never_learned="inf")
 
 

@@ -5,7 +5,7 @@ from itertools import takewhile
 
 import pytest
 
-from prunebench.cli import main, run, score, train
+from prunebench.cli.program import main, run, score, train
 from prunebench.console.configuration import LIMIT, options_of
 from prunebench.errors import UserError
 from prunebench.store import Store

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from prunebench import MethodError, Scorer, Selector, UserError, testing
+from prunebench import MethodError, Scorer, Selector, UserError
 from prunebench.evidence.scoring import score
 from prunebench.methods import Plugin
 from prunebench.registry import installed
-from prunebench.testing import Subject, checks, entry_of, record_checks, skipped
+from prunebench.testing import Subject, checks, contract, entry_of, record_checks, skipped
 from prunebench.testing.drawn import drawn, kept_in, peak_bytes, values_in, world
 from prunebench.testing.edges import edge_harness
 
@@ -244,14 +244,14 @@ def test_too_little_declared_memory_is_found():
 
 def test_labels_reached_unseen_are_found(monkeypatch):
     record = Scorer("peeking", peeking, hard="high")
-    harness = testing.planted_harness
+    harness = contract.planted_harness
 
-    def watched(epochs=testing.EPOCHS, garbled=False):
+    def watched(epochs=contract.EPOCHS, garbled=False):
         found = harness(epochs, garbled)
         _seen["labels"] = found.train.labels
         return found
 
-    monkeypatch.setattr(testing, "planted_harness", watched)
+    monkeypatch.setattr(contract, "planted_harness", watched)
     assert "labels are reached unseen" in failures(record)["label-free means label-free"]
 
 

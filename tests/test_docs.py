@@ -37,11 +37,20 @@ def test_every_recipe_is_in_the_protocol():
         assert start in text, f"docs/protocol.md tells another recipe for {data}, {kind}"
 
 
-def test_every_method_is_in_the_readme():
-    text = (ROOT / "README.md").read_text()
+def test_every_method_is_one_link_from_the_readme():
+    assert "](docs/methods/README.md)" in (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "methods" / "README.md").read_text()
     for kind in ("scorer", "selector"):
+        rows = text.partition(f"| {kind} |")[2].partition("\n\n")[0]
         for entry in installed().entries[kind].values():
-            assert f"`{entry.record.name}`" in text, f"README does not list the {kind} {entry.record.name}"
+            name = entry.record.name
+            assert f"\n| [`{name}`]({name}.md) |" in rows, f"the table of {kind}s does not list {name}"
+
+
+def test_the_readme_is_one_screen():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 45 and max(map(len, lines)) <= 160, "move what is longer into docs/"
+    assert sum(line.startswith("![") for line in lines) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import json
 import shlex
+from importlib.resources import files
 from xml.etree import ElementTree
 
 import pytest
@@ -190,3 +191,11 @@ def test_options_that_an_ending_cannot_use_are_told_before_anything_runs(ending,
     said = capfd.readouterr().err.strip().splitlines()
     assert told in said[-1] and len(said) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["wrong.toml"]
+
+
+@pytest.mark.parametrize("name", ["small", "fifths", "strata"])
+def test_a_record_keeps_to_its_schema(place, name):
+    from jsonschema import validate
+
+    schema = json.loads(files("prunebench").joinpath("schemas/recipe.json").read_text())
+    validate(json.loads((place / f"fig/{name}.json").read_text()), schema)

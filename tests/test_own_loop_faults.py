@@ -257,6 +257,17 @@ def test_positions_in_the_batch_are_told_from_positions_in_the_data_set():
         (lambda: pb.Recorder(N, watch="moderate"), "watches no training"),
         (lambda: pb.Recorder(N, watch="el2n(runs=3)"), "asks for 3 trainings, a recorder holds one"),
         (lambda: pb.Recorder(N, 5, "el2n"), "asks for epoch=10, the recorder is told of 5"),
+        (lambda: pb.Recorder(N, watch="el2n(epoch=0)"), "a whole number from 1 on, got 0"),
+        (lambda: pb.Recorder(N, watch="entropy(epoch=2.5)"), "a whole number from 1 on, got 2.5"),
+        (lambda: pb.Recorder(N, watch="forgetting(never_learned='huh')"), "must be 'max' or 'zero', got 'huh'"),
+        (
+            lambda: told(pb.Recorder(N, watch="forgetting", history=True)).scores("forgetting(never_learned='huh')"),
+            "must be 'max' or 'zero', got 'huh'",
+        ),
+        (
+            lambda: told(pb.Recorder(N, watch="entropy", history=True)).scores("entropy(epoch=2.5)"),
+            "epoch=2.5 is not among the 12 recorded",
+        ),
         (lambda: pb.Recorder(N, watch="aum", keys=["a"] * N), "as many different keys"),
         (lambda: told(pb.Recorder(N, watch="aum")).scores("loss"), r"watches aum, and keeps no loss for loss: make it"),
         (lambda: pb.Recorder(N, watch=3), r"watch takes texts of scorers, such as .*, got 3"),

@@ -123,4 +123,4 @@ def test_a_page_tells_what_naming_it_means(pages):
 
     assert "a method that names it is not" in told("labels") and "as what is asked for is" in told("score")
     assert "| given to | selectors |" in told("budget") and "scorers and selectors" in told("images")
-    assert "[`grand`](../methods/grand.md)" in told("network") and "network(run: int=0" in told("network")
+    assert "[`grand`](../methods/grand.md)" in told("network") and "network(run: int = 0" in told("network")

@@ -57,7 +57,7 @@ def scores_with_card(path):
 
 
 def run_command():
-    from prunebench.cli import run
+    from prunebench.cli.program import run
 
     return run
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas that bundles keep to, shipped beside this file: one per kind of file."""
+"""The JSON Schemas that bundles keep to, those of `prunebench/schemas` that strangers' files are held to."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _LONGEST = 160  # characters of what a message repeats
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema of a kind of file (`SCHEMAS`)."""
-    return json.loads(files(__package__).joinpath(f"schemas/{name}.json").read_text(encoding="utf-8"))
+    """The schema of a kind of file."""
+    return json.loads(files("prunebench").joinpath(f"schemas/{name}.json").read_text(encoding="utf-8"))
 
 
 def refuse_unlike(name: str, found: Any) -> None:

@@ -280,7 +280,7 @@ def check(name: str, stop_at_first: bool = False) -> None:
     Raises:
         VerifyError: some fail.
     """
-    from ..testing.contract import EXACT, FINITE, checks, skipped
+    from ..testing import EXACT, FINITE, checks, skipped
     from .listing import entries_named, printable
 
     failed = 0
@@ -311,7 +311,7 @@ def _tried(title: str, run_check: Callable[[], None]) -> tuple[str, float]:
     """(what a check says, or nothing; seconds). A line on standard error tells what takes long while it does."""
     slow = threading.Timer(SLOW_SECONDS, tell, (f"  ...     {title}", sys.stderr))
     slow.daemon = True
-    from ..testing.contract import EXACT
+    from ..testing import EXACT
 
     started, told = time.perf_counter(), ""
     slow.start()

@@ -1,0 +1,1 @@
+"""Figures of views, drawn with matplotlib: a file per figure."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..views.curves import Curve, CurvePanel
 from ..views.palette import Look
 from ..views.series import Estimate
-from .drawing import COLUMN, FAINT, INK, LETTERS, QUIET, entitle, heading, names, new_figure, percent
+from .drawing import COLUMN, FAINT, INK, LETTERS, QUIET, entitle, heading, names, new_figure, noted, percent
 from .sheets import Sheet
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _lines(panel: CurvePanel, keeps: Sequence[float], looks: Mapping[str, Look],
     named, unnamed = _named(panel.curves)
     shown = names([c.method.name for c in named])
     rows = math.ceil((len(named) + (panel.full is not None)) / legend_columns(shown))
-    title = heading(panel.heading, COLUMN)
+    title = heading(noted(panel.heading, [c.method.name for c in named]), COLUMN)
     figure = new_figure(COLUMN, 2.2 + 0.14 * rows + 0.13 * title.count("\n"))
     axes = figure.subplots()
     for curve in unnamed:
@@ -148,7 +148,7 @@ def _dots(panel: CurvePanel, looks: Mapping[str, Look], what: str) -> Figure:
     named, unnamed = _named(panel.curves)
     named = sorted(named, key=lambda c: c.values[0].mean)
     shown = names([c.method.name for c in named], 34)
-    title = heading(panel.heading, COLUMN)
+    title = heading(noted(panel.heading, [c.method.name for c in named], 34), COLUMN)
     figure = new_figure(COLUMN, 0.85 + 0.15 * max(2, len(named)) + 0.13 * title.count("\n"))
     axes = figure.subplots()
     for place, curve in enumerate(named):

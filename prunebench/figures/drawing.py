@@ -10,8 +10,10 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from ..leaderboard.labels import terse
 from ..terminal import clean
 
 if TYPE_CHECKING:
@@ -116,11 +118,25 @@ def _glyphs() -> frozenset[int]:
 
 
 def names(texts: Sequence[str], longest: int = 38) -> list[str]:
-    """`drawable` names that stay distinct: where cutting makes two alike, they are numbered."""
-    found = [drawable(text, longest) for text in texts]
+    """`drawable` names that stay distinct: where cutting makes two alike, they are numbered.
+
+    Where one is too long, all are without the options that they share; `noted` tells those.
+    """
+    shorter = terse(texts)[0] if _too_long(texts, longest) else texts
+    found = [drawable(text, longest) for text in shorter]
     if len(set(found)) == len(set(texts)):
         return found
-    return [f"{i}: {drawable(text, longest - len(str(len(texts))) - 2)}" for i, text in enumerate(texts, 1)]
+    return [f"{i}: {drawable(text, longest - len(str(len(texts))) - 2)}" for i, text in enumerate(shorter, 1)]
+
+
+def noted(title: str, texts: Sequence[str], longest: int = 38) -> str:
+    """A heading that tells what `names` leaves out."""
+    told = terse(texts)[1] if _too_long(texts, longest) else ""
+    return f"{title} · {told}" if told else title
+
+
+def _too_long(texts: Sequence[str], longest: int) -> bool:
+    return max(map(len, texts), default=0) > longest
 
 
 def entitle(figure: Figure, text: str) -> None:
@@ -129,14 +145,13 @@ def entitle(figure: Figure, text: str) -> None:
 
 
 def heading(text: str, width: float) -> str:
-    """A heading in lines that fit ``width`` inches, at most three, broken where its parts meet."""
-    most, lines = int(width * 72 / (0.62 * LETTERS)), [""]
-    for part in (drawable(each, most) for each in text.split(" · ")):
-        longer = f"{lines[-1]} · {part}" if lines[-1] else part
-        if len(longer) <= most or not lines[-1]:
+    """A heading in lines that fit ``width`` inches, at most three, broken where its parts meet or between words."""
+    most, lines = int(width * 72 / (0.62 * LETTERS)), list[str]()
+    for part in (drawable(each, 3 * most) for each in text.split(" · ")):
+        if lines and len(longer := f"{lines[-1]} · {part}") <= most:
             lines[-1] = longer
         else:
-            lines.append(part)
+            lines += wrap(part, most)
     return "\n".join(lines[:3])
 
 

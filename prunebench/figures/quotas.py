@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.quotas import QuotaPanel
-from .drawing import COLUMN, PAGE, entitle, heading, names, new_figure, percent
+from .drawing import COLUMN, PAGE, entitle, heading, names, new_figure, noted, percent
 from .heat import ROOM, bar, heat
 from .sheets import Sheet
 
@@ -42,7 +42,9 @@ def draw(panel: QuotaPanel) -> Figure:
     ]
     told = [[f"{100 * share:.1f}" for share in shares] for shares in panel.shares[:shown]]
     width = min(PAGE, max(COLUMN, 2.6 + ROOM * classes))
-    title = heading(f"{panel.heading} · keep {percent(panel.keep)} %", width)
+    title = heading(
+        noted(f"{panel.heading} · keep {percent(panel.keep)} %", [m.name for m in panel.methods], 34), width
+    )
     figure = new_figure(width, 1.1 + 0.19 * shown + 0.13 * title.count("\n"))
     axes = figure.subplots()
     ticks = [str(c) for c in range(classes)]

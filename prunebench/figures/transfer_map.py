@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.transfer_map import TransferMap
-from .drawing import COLUMN, PAGE, drawable, entitle, heading, names, new_figure, percent
+from .drawing import COLUMN, PAGE, drawable, entitle, heading, names, new_figure, noted, percent
 from .heat import ASCENDING, DIVERGING, bar, heat
 from .sheets import Sheet
 
@@ -37,7 +37,9 @@ def draw(found: TransferMap) -> Figure:
     rows = names([m.name for m in found.methods], 34)[:shown]
     columns = [drawable(m, 22) + (" (scored)" if m == found.reference else "") for m in found.models]
     width = min(PAGE, max(COLUMN, 2.2 + 0.75 * len(columns)))
-    title = heading(f"{found.heading} · keep {percent(found.keep)} %", width)
+    title = heading(
+        noted(f"{found.heading} · keep {percent(found.keep)} %", [m.name for m in found.methods], 34), width
+    )
     figure = new_figure(width, 1.1 + 0.19 * shown + 0.13 * title.count("\n"))
     axes = figure.subplots()
     values = [[None if v is None else 100 * v for v in line] for line in found.values[:shown]]

@@ -31,15 +31,26 @@ class Watch:
             return
         try:
             self.stream = spec.resolve(fn)(n, **method.options)
+        except UserError:
+            raise
         except Exception as failure:
             raise MethodError(f"the stream of {method.label} cannot be made: {kind_and_text(failure)}") from failure
+        for name in ("add", "values", "state"):
+            if not hasattr(self.stream, name):
+                raise MethodError(f"the stream of {method.label} has no {name!r}: see docs/recorder.md for what it has")
 
     def add(self, rows: Mapping[str, Tensor], epoch: int) -> None:
         """The epoch's rows (N,), by statistic."""
         if self.stream is None:
             return
         mine = {name: rows[name].float() for name in self.statistics}
-        self.stream.add(mine if isinstance(self.method.entry.record.watch, tuple) else next(iter(mine.values())), epoch)
+        row = mine if isinstance(self.method.entry.record.watch, tuple) else next(iter(mine.values()))
+        try:
+            self.stream.add(row, epoch)
+        except UserError:
+            raise
+        except Exception as failure:
+            raise MethodError(f"the stream of {self.method.label} failed: {kind_and_text(failure)}") from failure
 
 
 class OpenEpoch:
@@ -184,7 +195,9 @@ def refuse_unfit(method: Method) -> None:
 def _refuse_beyond(method: Method, epochs: int | None) -> None:
     for name in ("epoch", "epochs"):
         asked = method.options.get(name)
-        if epochs is not None and isinstance(asked, int) and not 1 <= asked <= epochs:
+        if isinstance(asked, float) or (isinstance(asked, int) and asked < 1):
+            raise UserError(f"{method.label}: {name} counts finished epochs, as a whole number from 1 on, got {asked}")
+        if epochs is not None and isinstance(asked, int) and asked > epochs:
             raise UserError(f"{method.label} asks for {name}={asked}, the recorder is told of {epochs}: change one")
 
 

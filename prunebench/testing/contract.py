@@ -36,6 +36,7 @@ from .drawn import KINDS, drawable, hardness_of
 from .drawn_checks import MANY_EPOCHS, drawn_checks, outcome
 from .edges import EDGES, EXAMPLES, edge_harness, edge_world
 from .record_checks import Check, offered, record_checks
+from .stream_checks import stream_checks
 
 FINITE = ": compute something finite there, or raise prunebench.UserError with what is wrong"
 EXACT = ": return exactly the budget of distinct positions, or raise prunebench.UserError with what is wrong"
@@ -70,6 +71,8 @@ def _everything(entry: Entry) -> Iterator[Part]:
     yield from record_checks(entry)
     subject = Subject(entry)
     yield from drawn_checks(subject.method)
+    if entry.kind == "scorer":
+        yield from stream_checks(subject.method)
     yield from _scorer_checks(subject) if entry.kind == "scorer" else _selector_checks(subject)
     yield from _edge_checks(subject)
 

@@ -117,7 +117,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-@drd.command()
+@drd.command(short_help="Search t* of every class, and show its curves.")
 @scorer_option
 @click.option("--out", type=click.Path(path_type=Path), help="Figure to write (.png or .svg).")
 @seed_option

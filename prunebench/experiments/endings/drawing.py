@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...figures.curves import MARKERS, legend, legend_columns
-from ...figures.drawing import PAGE, QUIET, drawable, entitle, heading, names, new_figure
+from ...figures.drawing import PAGE, QUIET, drawable, entitle, heading, names, new_figure, noted
 from ...figures.heat import DIVERGING, heat
 from ...views.palette import COLOURS, Look, look
 from .ending import Row
@@ -97,7 +97,7 @@ def draw_dots(rows: Sequence[Row], title: str) -> Figure:
         for told, own in parts_of(methods).items()
         for keep in sorted({float(row["keep"] or 0) for row in own})
     }
-    figure, grid = panels(len(parts), title, 0.65 + 0.15 * len(labels))
+    figure, grid = panels(len(parts), noted(title, labels, 34), 0.65 + 0.15 * len(labels))
     for i, (axes, (told, own)) in enumerate(zip(grid, parts.items(), strict=True)):
         for row in own:
             place, grey = labels.index(str(row["method"])), str(row["method"]) in _RANDOM
