@@ -43,14 +43,12 @@ def call(words):
 def test_run(page, here, capfd):
     bad = []
     for b in PAGES[page]:
-        if b.kind != "bash":
-            continue
+        if b.kind != "bash": continue
         for words in commands(b.code, VARIABLES):
-            if Path(words[0]).name != "prunebench":
-                continue
+            if Path(words[0]).name != "prunebench": continue
             w = shortened(words[1:])
             t = time.time()
             code = call(w)
             out, err = capfd.readouterr()
             with open("/tmp/wt/bl/times.txt", "a") as f:
-                f.write(f"{time.time() - t:6.1f} {code} {page} {w} {err[-300:] if code else ''}\n")
+                f.write(f"{time.time()-t:6.1f} {code} {page} {w} {err[-300:] if code else ''}\n")
