@@ -155,6 +155,26 @@ def test_bars_of_a_critical_difference_join_what_cannot_be_told_apart():
     assert [row["like_as_far_as"] for row in numbers(sheet)] == ["x", "", "z", ""]
 
 
+def test_demsars_example_has_one_bar_over_all_four():
+    """JMLR 7, Table 6: average ranks 3.143, 2.000, 2.893, 1.964 and a critical difference of 1.25."""
+    from test_leaderboard_friedman import C45
+
+    cells = [
+        trial(scorer=f"x/{name}()", dataset=f"set{i}", fingerprint=f"{i:064d}", accuracy=float(accuracy))
+        for i, row in enumerate(C45)
+        for name, accuracy in zip(("c45", "c45m", "c45cf", "c45mcf"), row, strict=True)
+    ]
+    (sheet,) = critical_difference.sheets(views.critical_differences(board(cells)), {})
+    told = [(row["method"].partition(" ")[0], float(row["average_rank"])) for row in numbers(sheet)]
+    assert [name for name, _ in told] == ["c45mcf", "c45m", "c45cf", "c45"]
+    assert [rank for _, rank in told] == pytest.approx([1.964, 2.0, 2.893, 3.143], abs=5e-4)
+    assert {round(float(row["critical_difference"]), 2) for row in numbers(sheet)} == {1.25}
+    figure = drawn(sheet)
+    (bar,) = [line for line in figure.axes[0].get_lines() if line.get_linewidth() == 2.4]
+    assert bar.get_xdata() == pytest.approx([1.964 - 0.04, 3.143 + 0.04], abs=5e-4)
+    assert {"critical difference 1.25", "c45mcf + hardest  1.96", "3.14  c45 + hardest"} <= set(texts(figure))
+
+
 def test_an_atlas_leaves_unknown_pairs_grey():
     found = views.ScoreMap("digits", "spearman", None, ("aum", "el2n"), ((1.0, None), (None, 1.0)))
     (sheet,) = atlas.sheets([found])

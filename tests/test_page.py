@@ -26,7 +26,7 @@ from prunebench.views.palette import COLOURS
 TAGS_OF_OURS = (
     "html head meta title link script body a header nav button main section h1 h2 h3 p dl div dt dd form label input "
     "select option output table thead tbody tr th td bdi span small code pre ul ol li footer strong svg path circle g "
-    "text figure figcaption details summary"
+    "text figure figcaption details summary wbr tspan"
 )
 ATTRIBUTES_WITH_ADDRESSES = ("href", "src", "action", "formaction", "xlink:href", "data", "poster", "srcset")
 

@@ -44,6 +44,12 @@ def folders(tmp_path_factory):
     ]
     boards = {"small": page_boards.small(), "hostile": page_boards.hostile(), "many": board(many)}
     boards["ranked"] = board(ranked)
+    boards["legend"] = board(
+        t
+        for i in range(24)
+        for keep in (0.1, 0.2)
+        for t in page_boards.seeds([0.5, 0.6], scorer=f"x/accumulated_margin(cutoff=0.{i}, of='easiest')", keep=keep)
+    )
     for name, found in boards.items():
         write_page(found, out / name, installed())
     return out
@@ -223,3 +229,27 @@ def test_names_of_a_rank_diagram_stay_inside_it_and_apart(browser, folders, widt
         assert min(b - a for a, b in pairwise(tops)) > 0.8 * height
         said = page.inner_text(".ranks")
         assert "<b>" in said and "w" * 60 not in said and page.locator(".ranks b").count() == 0
+
+
+def test_a_long_legend_takes_a_part_of_a_phone_and_is_reached_by_keyboard(browser, folders):
+    with opened(browser, folders / "legend", viewport={"width": 390, "height": 800}) as page:
+        legend = page.locator(".many .legend").first
+        inside, shown = legend.evaluate("list => [list.scrollHeight, list.clientHeight]")
+        assert shown < 200 < inside and legend.get_attribute("tabindex") == "0"
+        page.set_viewport_size(DESKTOP)
+        inside, shown = legend.evaluate("list => [list.scrollHeight, list.clientHeight]")
+        assert inside == shown
+
+
+def test_names_break_where_their_parts_meet(browser, folders):
+    with opened(browser, folders / "legend", viewport={"width": 390, "height": 800}) as page:
+        name = page.locator(f"{FIRST} >> tbody th bdi >> text=accumulated_margin").first
+        lines = name.evaluate(
+            """name => { const range = document.createRange(), lines = new Map();
+              for (const text of name.childNodes) for (let i = 0; i < (text.data || "").length; i++) {
+                range.setStart(text, i); range.setEnd(text, i + 1);
+                const top = Math.round(range.getBoundingClientRect().top);
+                lines.set(top, (lines.get(top) || "") + text.data[i]); }
+              return [...lines.values()].map(line => line.trim()); }"""
+        )
+        assert len(lines) > 1 and all(line.endswith(("_", "(", "+", ",")) for line in lines[:-1]), lines

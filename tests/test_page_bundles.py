@@ -101,7 +101,7 @@ def test_figures_of_a_bundle_are_those_of_its_store(bundle, tmp_path, capsys):
 @pytest.mark.parametrize("kind", ["atlas", "pictures"])
 def test_scores_and_pictures_of_a_bundle_alone_are_one_sentence(bundle, tmp_path, capsys, kind):
     code, told = report(capsys, bundle, "--out", tmp_path / "out", "--only", kind, "--pictures")
-    assert code == 2 and "scores are drawn from the store they were computed in" in told and told.count("\n") == 1
+    assert code == 2 and "for scores, name the store they were computed in" in told and told.count("\n") == 1
     assert "--pictures" not in told and not (tmp_path / "out").exists()
 
 

@@ -47,7 +47,12 @@ def submit(store: Path, out: Path, name: str, contact: str, link: str, scores: b
 @click.option("--label-noise", default="", metavar="file:CSV", help="Your file of the labels that a bundle names.")
 @click.option("--retrain", type=int, default=0, metavar="N", help="Train N trials of each bundle again.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of these trials.")
-@click.option("--pretrained", default="", metavar="FILE", help="Weights that these trials began with, or timm.")
+@click.option(
+    "--pretrained",
+    default="",
+    metavar="FILE",
+    help="With --retrain: the file of weights that trials began with, or timm.",
+)
 @as_json
 def verify(path: Path, data_root: str | None, dataset: str, label_noise: str, as_json: bool, **again: Any) -> None:
     """Check a store, a bundle, or a folder of bundles. Hashes, sizes, identities, claims."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("prunebench.figures")
 MOST = 24  # figures of one kind
 PICTURES = "pictures"
-_OF_BUNDLES = "a bundle is read for its trials and subsets, scores are drawn from the store they were computed in"
+_OF_BUNDLES = "a bundle is read for its trials and subsets: for scores, name the store they were computed in"
 
 
 @dataclass(frozen=True)

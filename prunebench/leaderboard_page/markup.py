@@ -60,6 +60,11 @@ def _joined(line: Sequence[str]) -> str:
     return found
 
 
+def breakable(name: str) -> Markup:
+    """A name that may be broken after an underscore and an opening bracket, where a narrow column has to break it."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>").replace("(", "(<wbr>"))
+
+
 def joined(left: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """Row by row."""
     return [(*a, *b) for a, b in zip(left, right, strict=True)]

@@ -126,5 +126,6 @@ def environment() -> Environment:
         "hash_names": HASHES,
         "rows": markup.rows,
         "joined": markup.joined,
+        "breakable": markup.breakable,
     }
     return found
