@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import prunebench
@@ -98,8 +99,14 @@ def topic(title: str, about: str, names: tuple[str, ...]) -> str:
     """The names of a topic, one after the other."""
     parts = [f"# {title}", about]
     for name in names:
-        parts += [f"## `{name}`", *described(name, getattr(prunebench, name))]
+        parts += [f"## `{name}`", *described(name, named(name))]
     return "\n\n".join(parts) + "\n"
+
+
+def named(name: str) -> Any:
+    """What a public name stands for: `leaderboard` is a package too, once that is imported."""
+    found = getattr(prunebench, name)
+    return getattr(found, name) if isinstance(found, ModuleType) else found
 
 
 def described(name: str, found: Any) -> Iterator[str]:
@@ -203,7 +210,7 @@ def doc_of(name: str) -> str:
     Raises:
         ValueError: it has none of its own.
     """
-    found = getattr(prunebench, name)
+    found = named(name)
     doc = {"hookimpl": MARK}.get(name) or (adding(found) if name in ADDING else inspect.getdoc(found) or "")
     if not doc or (dataclasses.is_dataclass(found) and doc.startswith(f"{name}(")):
         raise ValueError(f"prunebench.{name} needs a docstring")
