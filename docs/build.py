@@ -3,6 +3,7 @@
     docs/methods/*.md    a card per method of ours, from its record and docstrings, with the tests that prove it, and
                          the tables of scorers and selectors
     docs/scale.md        the tables of what benchmarks/records/scale.json tells
+    docs/recipes_on_digits.md   the tables of the recipes' figures, from docs/figures/*.csv
     docs/plugins/*.md    a page per hook and per thing a method may be given, and their table in docs/plugins.md
     docs/commands/*.md   a page per command, from what it says with --help
     docs/api/*.md        every public name of Python, from its signature and docstring
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from api_pages import api_pages
 from command_pages import command_pages
 from plugin_pages import plugin_pages
+from recipe_tables import with_tables
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ("tests", "plugins/drd/tests")
@@ -177,6 +179,8 @@ def pages() -> dict[Path, str]:
     found[ROOT / "docs" / "methods" / "README.md"] = f"{INDEX}\n{tables(known, proved)}"
     measured = json.loads((ROOT / "benchmarks" / "records" / "scale.json").read_text())
     found[ROOT / "docs" / "scale.md"] = scale((ROOT / "docs" / "scale.md").read_text(), measured)
+    on_digits = ROOT / "docs" / "recipes_on_digits.md"
+    found[on_digits] = with_tables(on_digits.read_text())
     return found | plugin_pages(collect())
 
 

@@ -1,5 +1,6 @@
 """What README and docs promise is there."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -150,6 +151,11 @@ def test_the_tables_of_imagenet_are_counted_and_hold_no_hours():
         assert command in page
 
 
+def figure_rows(name):
+    with open(ROOT / "docs" / "figures" / f"{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_recipes_on_digits_are_the_records():
     """Every mean and interval that the page gives of a comparison is the record's."""
     page = (ROOT / "docs" / "recipes_on_digits.md").read_text()
@@ -160,5 +166,17 @@ def test_recipes_on_digits_are_the_records():
             measured, sign = one["measured"], "+" if number == 4 else ""
             assert f"{measured['mean']:{sign}.2f}" in page, one
             assert f"{measured['sd'] if number == 4 else measured['half']:.2f}" in page, one
+    for file in sorted((ROOT / "docs" / "figures").glob("*.json")):
+        record = json.loads(file.read_text())
+        assert not record["failed"], file.name
+        assert record["command"].startswith(f"prunebench recipe run {file.stem} --profile cpu"), file.name
+        assert f"(figures/{file.stem}" in page, file.name
+    (drd,) = (
+        row for row in figure_rows("noise") if row["scorer"].startswith("prunebench-drd/drd(") and row["keep"] == "0.1"
+    )
+    assert f"{float(drd['vs_balanced']):.1f} ± {float(drd['vs_balanced_half']):.1f} points above" in page
+    gaps = {row["method"].split(" ")[0]: row for row in figure_rows("drd-cross-arch-transfer")}
+    told = [f"{float(gaps[name]['gap']):.1f} ± {float(gaps[name]['gap_half']):.1f}" for name in ("drd", "forgetting")]
+    assert " and ".join(told) in page
     silhouettes = (ROOT / "docs" / "figures" / "drd-fig2-silhouette.csv").read_text().split()[1:]
     assert ", ".join(f"{float(row.split(',')[3]):.3f}" for row in silhouettes) in page
