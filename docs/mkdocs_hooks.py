@@ -27,6 +27,11 @@ def on_config(config: Any) -> Any:
     return config
 
 
+def on_post_build(config: Any) -> None:
+    """A page for addresses that are not there would need to know at which address the site stands."""
+    Path(config.site_dir, "404.html").unlink(missing_ok=True)
+
+
 def _listed(entries: list[dict[str, Any]], docs: Path) -> list[dict[str, Any]]:
     found = []
     for entry in entries:

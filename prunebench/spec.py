@@ -57,7 +57,10 @@ def parse(text: str) -> Spec:
         return Spec("folder", options={"path": text.removeprefix("folder:")})
     match = _SPEC.fullmatch(text)
     if match is None:
-        raise UserError(f"cannot read {text!r}: write NAME or NAME(option=value, ...), for example ccs(cutoff=0.3)")
+        several = "; for several methods give the option again" if "," in text.partition("(")[0] else ""
+        raise UserError(
+            f"cannot read {text!r}: write NAME or NAME(option=value, ...), for example ccs(cutoff=0.3){several}"
+        )
     inner, options = _arguments(text, match["args"] or "")
     return Spec(match["name"], match["distribution"], inner, options)
 

@@ -76,10 +76,10 @@ def test_records_do_not_depend_on_where_an_option_came_from(call, tmp_path):
 @pytest.mark.parametrize(
     "line, taken",
     [
-        ("keep = 0.1", {"keep": "0.1"}),
-        ('keep = "0.1,0.3"', {"keep": "0.1,0.3"}),
-        ("keep = [1, 0.5]", {"keep": "1,0.5"}),
-        ('model = ["resnet18", "vit_tiny"]', {"models": "resnet18,vit_tiny"}),
+        ("keep = 0.1", {"keep": ["0.1"]}),
+        ('keep = "0.1,0.3"', {"keep": ["0.1,0.3"]}),
+        ("keep = [1, 0.5]", {"keep": ["1", "0.5"]}),
+        ('model = ["resnet18", "vit_tiny"]', {"models": ["resnet18", "vit_tiny"]}),
         ('method = ["aum", "ccs"]', {"methods": ["aum", "ccs"]}),
         ("pretrained = true", {"pretrained": "timm"}),
         ('pretrained = "w.safetensors"', {"pretrained": "w.safetensors"}),
@@ -175,7 +175,9 @@ def test_the_documented_file_is_one(tmp_path):
     example = takewhile(lambda line: line.startswith("    "), page[page.index("    scorer = [") :].splitlines())
     (tmp_path / "c.toml").write_text("\n".join(line.strip() for line in example))
     taken = options_of(run, tmp_path / "c.toml")
-    assert taken["keep"] == "0.1,0.3" and taken["scorers"] == ["drd", "el2n(epoch=5)"] and taken["fail_fast"] is True
+    assert (
+        taken["keep"] == ["0.1", "0.3"] and taken["scorers"] == ["drd", "el2n(epoch=5)"] and taken["fail_fast"] is True
+    )
 
 
 def test_a_section_is_told_to_be_one(call):

@@ -164,7 +164,7 @@ def test_nothing_in_a_file_is_run(data, name, read):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("x.txt", "1\n2\n1\n", "distinct"),
+        ("x.txt", "1\n2\n1\n", "holds the position 1 more than once"),
         ("x.txt", "1\n-2\n", "position -2: positions start at 0"),
         ("x.txt", "99999999999999999999\n", "beyond any data set"),
         ("x.csv", "a,b\n1\n", "as many columns"),

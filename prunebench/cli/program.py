@@ -18,6 +18,7 @@ from .. import __version__
 from ..console.configuration import config_option
 from ..console.options import (
     Numbers,
+    Several,
     Shard,
     Words,
     as_json,
@@ -68,7 +69,7 @@ def _plan(**given: Any) -> Any:
 @click.option(
     "--method", "methods", multiple=True, metavar="METHOD", help="A paper's pair beside the grid, or all (repeats)."
 )
-@click.option("--keep", type=Numbers(), default="0.05,0.2", show_default=True, help="Keep ratios.")
+@click.option("--keep", cls=Several, type=Numbers(), default="0.05,0.2", show_default=True, help="Keep ratios.")
 @click.option("--score-seeds", type=int, default=1, show_default=True, help="Independent scorings.")
 @data_options
 @train_options
@@ -163,7 +164,7 @@ def train(subset: Path, as_json: bool, **given: Any) -> None:
 
 @cli.command()
 @click.argument("stores", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--group-by", type=Words(), default="dataset,budget,model", show_default=True)
+@click.option("--group-by", cls=Several, type=Words(), default="dataset,budget,model", show_default=True)
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "csv", "json", "html"]), default="table", show_default=True
 )
@@ -219,6 +220,12 @@ def main(args: list[str] | None = None) -> None:
             sys.exit(1)
 
 
+def _to_go_on(args: list[str] | None) -> str:
+    """Of the commands that look only, nothing is kept when they are stopped."""
+    looks = {"check", "verify", "leaderboard", "report", "ls", "plugins", "doctor", "export", "import", "submit"}
+    return "" if looks & set((sys.argv[1:] if args is None else args)[:1]) else " to go on"
+
+
 def _main(args: list[str] | None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     # torch makes this folder when it is imported; we compile nothing, so a folder that is there already will do
@@ -226,12 +233,10 @@ def _main(args: list[str] | None) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # a thread that waits may not spin for long: cores are shared
     try:
         cli.main(args=args, standalone_mode=False)
-    except click.exceptions.Abort:
-        _leave("interrupted: run the same command again to go on", 130)
-    except KeyboardInterrupt:
-        _leave("interrupted: run the same command again to go on", 130)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _leave(f"interrupted: run the same command again{_to_go_on(args)}", 130)
     except Terminated:
-        _leave("terminated: run the same command again to go on", 143)
+        _leave(f"terminated: run the same command again{_to_go_on(args)}", 143)
     except click.ClickException as wrong:
         _leave(_usage(wrong), 2)
     except PrunebenchError as failure:

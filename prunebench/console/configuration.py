@@ -95,16 +95,16 @@ def toml_table(path: Path, of: str) -> dict[str, Any]:
 
 def _taken(param: click.Option, value: Any) -> Any:
     """The value as click takes it, None where it is of another type."""
+    if isinstance(param.type, (Numbers, Words)):
+        kinds = (int, float, str) if isinstance(param.type, Numbers) else (str,)
+        many = value if isinstance(value, list) else [value]
+        fitting = many and all(isinstance(one, kinds) and not isinstance(one, bool) for one in many)
+        return [str(one) for one in many] if fitting else None
     if param.multiple:
         many = value if isinstance(value, list) else [value]
         return many if all(isinstance(one, str) for one in many) else None
     if param.is_flag:
         return value if isinstance(value, bool) else None
-    if isinstance(param.type, (Numbers, Words)):
-        kinds = (int, float, str) if isinstance(param.type, Numbers) else (str,)
-        many = value if isinstance(value, list) else [value]
-        fitting = many and all(isinstance(one, kinds) and not isinstance(one, bool) for one in many)
-        return ",".join(str(one) for one in many) if fitting else None
     if isinstance(value, bool):  # an option that may stand alone, as --pretrained
         return param.flag_value if value and isinstance(param.flag_value, str) else None
     if param.type is click.INT or param.type is click.FLOAT:

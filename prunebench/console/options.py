@@ -36,6 +36,16 @@ class Words(click.ParamType):
         )
 
 
+class Several(click.Option):
+    """An option of `Numbers` or `Words`, given once with commas or again for each value."""
+
+    def __init__(self, *declared: Any, default: str, **more: Any) -> None:
+        super().__init__(*declared, **{**more, "multiple": True, "default": (default,)})
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> tuple[Any, ...]:
+        return tuple(one for given in super().type_cast_value(ctx, value) for one in given)
+
+
 class Shard(click.ParamType):
     """``i/n`` with 0 <= i < n."""
 
@@ -93,7 +103,9 @@ harness_options = options(
     click.option("--store", default="runs", show_default=True, help="Where records are kept and found again."),
 )
 train_options = options(
-    click.option("--model", "models", type=Words(), default="resnet18", show_default=True, help="timm names."),
+    click.option(
+        "--model", "models", cls=Several, type=Words(), default="resnet18", show_default=True, help="timm names."
+    ),
     click.option("--seeds", type=int, default=3, show_default=True, help="Seeds 0..N-1 of selection and training."),
     click.option(
         "--budget",

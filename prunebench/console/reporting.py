@@ -68,7 +68,7 @@ def default_jobs(plan: Plan) -> int:
     """One per GPU where there are any, else cores // threads, at least 1."""
     from ..execution.local import devices_for
 
-    return len(devices_for(plan.device)) or max(1, cores() // plan.threads)
+    return len(devices_for(plan.device)) or max(1, cores() // max(1, plan.threads))
 
 
 def describe_plan(plan: Plan, harness: Harness, wanted: Sequence[Cell]) -> None:
@@ -265,6 +265,12 @@ def train_subset(plan: Plan, subset: Path, as_json: bool) -> int:
                 failures += 1
                 note_failure(harness, plan, cell, Outcome("raised", describe(failure)))
     print_board(board(results, (), labels=label), "json" if as_json else "table", None)
+    if results:
+        say(
+            "beside it, random subsets of as many and the full data: prunebench run --selector random "
+            f"--keep {selection.keep:.6g} --store {plan.store}, with the same options; then all of them: "
+            f"prunebench leaderboard {plan.store}"
+        )
     return failures
 
 

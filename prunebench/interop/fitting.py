@@ -16,13 +16,15 @@ def fitted(given: Selection, dataset: Dataset, whose: str) -> Selection:
     """As a selection of this data set: by the names it holds, else by its positions.
 
     Raises:
-        UserError: it is empty, of another data set, or keeps what this one does not have.
+        UserError: it is empty, of another data set or of one of another size, or keeps what this one does not have.
     """
     n = len(dataset.train)
     if not len(given):
         raise UserError(f"{whose} keeps no example")
     if given.keys is not None and given.fingerprint is None:
         given = _renamed(given, dataset)
+    if given.keys is None and is_whole(given) and given.size != n:
+        raise UserError(f"{whose} is a selection from {given.size} examples, {dataset.name} has {n}: select again")
     if given.indices.max() >= n:
         raise UserError(f"{whose} keeps position {given.indices.max()}, {dataset.name} has positions 0 to {n - 1}")
     _refuse_other_data(given, dataset, whose)

@@ -175,8 +175,23 @@ def cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def accuracy(found: Summary) -> str:
-    half = "(one seed)" if found.half is None else f"± {100 * found.half:.2f}"
-    return f"{100 * found.mean:.2f} {half}"
+    return f"{_hundredths(found.mean):.2f} {_spread(found.half)}"
+
+
+def _hundredths(ratio: float) -> float:
+    """In percent, without the last bits: the same difference of other summands is rounded the same way."""
+    return round(100 * ratio, 9)
+
+
+def _spread(half: float | None) -> str:
+    """Half an interval, where seeds differ at all."""
+    if half is None:
+        return "(one seed)"
+    return f"± {100 * half:.2f}" if _spreads(half) else "(all same)"
+
+
+def _spreads(half: float | None) -> bool:
+    return half is None or half > 1e-9
 
 
 def difference_cell(found: Difference | None, seeds: int) -> str:
@@ -235,8 +250,7 @@ def _transfer_cells(transfer: Transfer) -> tuple[str, ...]:
 
 
 def points(found: Difference) -> str:
-    half = "(one seed)" if found.half is None else f"± {100 * found.half:.2f}"
-    return f"{100 * found.mean:+.2f} {half}"
+    return f"{_hundredths(found.mean):+.2f} {_spread(found.half)}"
 
 
 def seconds(value: float | None) -> str:
@@ -260,6 +274,8 @@ def notes(board: Board) -> list[str]:
         found.append(
             f"{single} row{'s' * (single > 1)} of one seed: no interval and no test, as one seed has no spread."
         )
+    if not all(_spreads(told.half) for row in rows for told in (row.accuracy, row.difference) if told is not None):
+        found.append("(all same): no seed differs from another, which says nothing of how sure the mean is.")
     if any(row.oracle for row in rows):
         found.append(_ORACLE)
     if board.left_out:
