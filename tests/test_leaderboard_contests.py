@@ -41,8 +41,8 @@ def test_the_columns_of_tests_by_hand():
     shown = lines(found)
     assert "method keep vs balanced p perm says vs best p perm front" in shown
     # a - balanced: 3, 2, 4 points: 3 +- 4.3027 / sqrt(3), t = 3 sqrt(3); b - balanced: 1, 0, 2, t = sqrt(3)
-    assert "a + bws 0.1 +3.00 ± 2.48 0.070 n<6 win +2.00 ± 0.00 - n<6 *" in shown
-    assert "b + bws 0.1 +1.00 ± 2.48 0.225 n<6 open -2.00 ± 0.00 - n<6 -" in shown
+    assert "a + bws 0.1 +3.00 ± 2.48 0.070 n<6 win +2.00 (all same) - n<6 *" in shown
+    assert "b + bws 0.1 +1.00 ± 2.48 0.225 n<6 open -2.00 (all same) - n<6 -" in shown
     assert "balanced random 0.1 - - - - - - - *" in shown
     assert any(line.startswith("n<6: fewer than six seeds") for line in shown)
     assert "a + bws 1 0 0 0" in shown and "b + bws 0 0 0 1" in shown
