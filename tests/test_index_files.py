@@ -45,7 +45,7 @@ def test_what_stands_beside_a_subset_is_a_command_and_its_rows_meet(here, capsys
     [
         ([3, 3, 4], "holds the position 3 more than once"),
         (np.ones(60, bool), "a mask: save numpy.flatnonzero of it"),
-        ([0.5], "must hold (k,) integers, got float64 of shape (1,)"),
+        ([0.5], "must hold distinct (k,) integers, got float64 of shape (1,)"),
     ],
 )
 def test_what_is_no_subset_is_told(here, capsys, indices, told):
