@@ -120,7 +120,9 @@ def selection_of(arrays: Mapping[str, Any], card: Mapping[str, Any], path: Any) 
         raise UserError(f"{path} must hold distinct (k,) integers, got {indices.dtype} of shape {indices.shape}{mask}")
     found, times = np.unique(indices, return_counts=True)
     if len(found) != len(indices):
-        raise UserError(f"{path} holds the position {found[times > 1][0]} more than once: positions of a subset are distinct")
+        raise UserError(
+            f"{path} holds the position {found[times > 1][0]} more than once: positions of a subset are distinct"
+        )
     if len(indices) and indices.min() < 0:
         raise UserError(f"{path} holds the position {indices.min()}: positions start at 0")
     last, size = int(indices.max()) if len(indices) else -1, card.get("size")
