@@ -47,3 +47,7 @@ def kind_and_text(failure: BaseException) -> str:
     except Exception:  # a stranger's
         text = ""
     return f"{type(failure).__name__}: {text}" if text else type(failure).__name__
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: no method's fault, and nobody's to handle but the program's."""

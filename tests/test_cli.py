@@ -273,3 +273,18 @@ def test_nothing_is_written_outside_the_working_folder(tmp_path):
     assert run.returncode == 0, run.stderr
     assert [p.name for p in (tmp_path / "work").iterdir()] == ["runs"]
     assert not list(home.rglob("*")) and not list((tmp_path / "tmp").rglob("*"))
+
+
+def test_being_terminated_is_no_fault_of_a_method():
+    """The program ends, with its own exit code, also where a method was at work."""
+    from prunebench import Scorer
+    from prunebench.errors import Terminated
+    from prunebench.methods import Method
+    from prunebench.testing import entry_of
+    from prunebench.testing.drawn import values_in, world
+
+    def ended(seeds):
+        raise Terminated
+
+    with pytest.raises(Terminated):
+        values_in(world(0, 8), Method(entry_of(Scorer("ended", ended, hard="high")), {}))

@@ -30,7 +30,7 @@ from ..console.options import (
     track_option,
     train_options,
 )
-from ..errors import PrunebenchError, UserError
+from ..errors import PrunebenchError, Terminated, UserError
 from ..experiments.command import recipe
 from ..terminal import OneLine, clean, inert_streams
 from . import interchange, looking
@@ -204,10 +204,6 @@ for command in (
 
 
 # -- beginning and end ------------------------------------------------------------------------------------------------
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 def main(args: list[str] | None = None) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..arrays import as_numpy
-from ..errors import MethodError, PrunebenchError, kind_and_text
+from ..errors import MethodError, PrunebenchError, Terminated, kind_and_text
 from ..harness.shared import plain_numbers
 from ..harness.surroundings import as_it_was
 from ..methods import Method
@@ -56,7 +56,7 @@ def _guarded(method: Method, given: Mapping[str, Any]) -> Any:
         return function(**given, **expanded(method.options))
     except PrunebenchError:
         raise
-    except (ShardDone, KeyboardInterrupt):
+    except (ShardDone, KeyboardInterrupt, Terminated):
         raise
     except BaseException as failure:
         told = f"exited ({failure.code})" if isinstance(failure, SystemExit) else kind_and_text(failure)
