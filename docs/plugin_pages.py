@@ -87,7 +87,8 @@ def fields(record: type) -> list[tuple[str, str, str, str]]:
         if match and not match["told"]:
             raise ValueError(f"{record.__name__}.{match['name']} needs a comment in prunebench/hookspecs.py")
         if match:
-            found.append((match["name"], match["type"], match["default"] or "", match["told"]))
+            default = re.sub(r"^field\(default_factory=dict.*\)$", "{}", match["default"] or "")
+            found.append((match["name"], match["type"], default, match["told"]))
     return found
 
 

@@ -6,8 +6,8 @@ defaults. Values are free, functions cost: CONTRACT in ``docs/plugins.md``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pluggy
@@ -15,6 +15,7 @@ import pluggy
 hookspec = pluggy.HookspecMarker("prunebench")
 hookimpl = pluggy.HookimplMarker("prunebench")
 
+Options = Mapping[str, Any]  # name -> value
 Fn = Callable[..., Any] | str  # a callable, or "package.module:name", which is read without being imported
 
 
@@ -33,6 +34,7 @@ class Scorer:
     stream: Fn | None = None  # of a scorer that names history only: the same numbers from one epoch at a time
     paper: str = ""  # arXiv:NUMBER or an address
     bibtex: str = ""  # its citation
+    checked_with: Options = field(default_factory=dict, hash=False)  # used by the checks, where defaults are dear
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Selector:
     paper: str = ""  # arXiv:NUMBER or an address
     bibtex: str = ""  # its citation
     oracle: bool = False  # looks at what a contender may not see: its rows are marked and never ranked
+    checked_with: Options = field(default_factory=dict, hash=False)  # used by the checks, where defaults are dear
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,8 @@ def test_listings_are_machine_readable(capsys):
      (["score", "--scorer", "aum", "--from-log", "x.npz", "--dataset", "digits"], "exclude each other"),
      (["verify", "there-is-none"], "no store"),
      (["leaderboard", "there-is-none"], "no store"), (["check", "nothing"], "nothing is called"),
-     (["check", "el2n(epoch=2)"], "give the name without them, 'el2n'"),
+     (["check", "el2n(epochs=2)"], "has no option 'epochs', did you mean 'epoch'?"),
+     (["check", "per_class(ccs)"], "give options only"), (["check", "el2n(epoch='2')"], "must be a number"),
      (["train", "--subset", "none.npy"], "no file"), (["plugins", "strange"], "no plugin"),
      (["plugins", "show"], "name one plugin"), (["plugins", "show", "dr"], "did you mean 'drd'"),
      (["new-plugin", "aum"], "there is a scorer 'aum' already"), (["new-plugin", "class"], "is a keyword"),
@@ -183,7 +184,9 @@ def test_check_tells_what_fails_what_does_not_apply_and_stops_at_the_first(capsy
     def fails():
         raise AssertionError("do better")
 
-    monkeypatch.setattr(testing, "checks", lambda entry: iter([("one", fails), ("two", print), ("three", fails)]))
+    monkeypatch.setattr(
+        testing, "checks", lambda entry, **options: iter([("one", fails), ("two", print), ("three", fails)])
+    )
     assert call("check", "scorer:random") == 4
     told = capsys.readouterr()
     assert "FAILED  one: do better" in told.out and "ok      two" in told.out and "2 checks failed" in told.err
@@ -191,6 +194,12 @@ def test_check_tells_what_fails_what_does_not_apply_and_stops_at_the_first(capsy
     assert "skipped wrong labels are hard: it names neither history nor labels" in told.out
     assert call("check", "-x", "scorer:random") == 4
     assert "two" not in capsys.readouterr().out
+
+
+def test_check_takes_options_of_the_method(capsys):
+    assert call("check", "-x", "selector:ccs(cutoff=2)") == 4
+    assert "cutoff must lie in" in capsys.readouterr().out
+    assert call("check", "selector:ccs(strata=20)") == 0
 
 
 def test_check_tells_one_fault_once_whatever_its_numbers(capsys, monkeypatch):
@@ -202,7 +211,7 @@ def test_check_tells_one_fault_once_whatever_its_numbers(capsys, monkeypatch):
 
         return check
 
-    monkeypatch.setattr(testing, "checks", lambda entry: iter([(f"of {k}", keeps(k)) for k in (1, 5, 20)]))
+    monkeypatch.setattr(testing, "checks", lambda entry, **options: iter([(f"of {k}", keeps(k)) for k in (1, 5, 20)]))
     assert call("check", "scorer:random") == 4
     told = capsys.readouterr()
     assert "FAILED  of 1: none kept 0 examples, the budget is 1: return exactly the budget of distinct" in told.out

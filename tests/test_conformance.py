@@ -91,6 +91,37 @@ def test_a_method_that_keeps_the_contract_passes():
     assert failures(Selector("positive_only", positive_only)) == {}
 
 
+def long_search(labels, *, tries: int = 1000, widths: int = 3):
+    """grows with its options
+
+    Args:
+        tries: of the search.
+        widths: of it.
+    """
+    return labels.double() * tries + widths
+
+
+def test_a_record_says_which_options_its_checks_are_cheap_with():
+    record = Scorer("long_search", long_search, hard="high", checked_with={"tries": 2})
+    assert failures(record) == {} and hash(record) == hash(Scorer("long_search", long_search, hard="high"))
+    assert Subject(entry_of(record)).method.options == {"tries": 2, "widths": 3}
+    asked = Subject(entry_of(record), {"tries": 5, "widths": 1}, short=True).method.options
+    assert asked == {"tries": 5, "widths": 1}
+    with pytest.raises(UserError, match="long_search has no option 'tires', did you mean 'tries'"):
+        list(checks(record, tires=2))
+
+
+def test_checked_with_names_options():
+    told = failures(Scorer("long_search", long_search, hard="high", checked_with={"trials": 2}))
+    assert told == {"options can be written to JSON": "its record's checked_with names what is no option: trials"}
+
+
+def test_runs_are_as_many_as_are_asked_for():
+    entry = installed().find("scorer", "el2n")
+    assert Subject(entry).method.options["runs"] <= 2 and Subject(entry, {"runs": 3}).method.options["runs"] == 3
+    assert Subject(entry, {"runs": 3}, short=True).method.options["runs"] == 1
+
+
 @pytest.mark.parametrize(
     ("record", "title", "said"),
     [

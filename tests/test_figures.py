@@ -12,7 +12,7 @@ from trials_by_hand import HOSTILE, balanced, full, seeds, trial, two_ratios
 
 from prunebench import views
 from prunebench.figures import atlas, critical_difference, curves, pareto, pictures, quintiles, quotas, transfer_map
-from prunebench.figures.drawing import arranged, drawable, drawing, heading, names, noted, written
+from prunebench.figures.drawing import arranged, drawable, drawing, heading, names, terse_names, written
 from prunebench.leaderboard import board
 from prunebench.views.pictures import PictureRow, PictureSheet
 
@@ -275,16 +275,15 @@ def test_names_that_were_cut_stay_apart():
     assert names(["a", "b"]) == ["a", "b"]
 
 
-def test_long_names_leave_out_what_all_share_and_the_heading_tells_it():
+def test_long_names_leave_out_what_all_share_and_the_title_tells_it():
     windows = ["drd + bws(furthest=0.5, order='easiest')", "el2n(epoch=3) + bws(furthest=0.5, order='easiest')"]
     told = [*windows, "margin + ccs", "margin + ccs(cutoff=0.3)", "balanced random"]
     shorter = ["drd + bws", "el2n + bws", "margin + ccs", "margin + ccs(cutoff=0.3)", "balanced random"]
-    assert names(told) == shorter
-    assert noted("digits", told) == "digits · bws(furthest=0.5, order='easiest'), el2n(epoch=3)"
-    assert noted("digits", told[2:]) == "digits" and names(told[2:]) == told[2:]  # nothing is too long
+    assert terse_names(told, "digits") == (shorter, "digits · bws(furthest=0.5, order='easiest'), el2n(epoch=3)")
+    assert terse_names(told[2:], "digits") == (told[2:], "digits")  # nothing is too long
     inside = [f"drd + per_class(window(start={start}, order='easiest'))" for start in (0.0, 0.25)]
-    assert names(inside) == ["drd + per_class(window(start=0.0))", "drd + per_class(window(start=0.25))"]
-    assert noted("d", inside) == "d · window(order='easiest')"
+    shorter = ["drd + per_class(window(start=0.0))", "drd + per_class(window(start=0.25))"]
+    assert terse_names(inside, "d") == (shorter, "d · window(order='easiest')")
 
 
 def test_a_heading_breaks_where_its_parts_meet():

@@ -69,7 +69,7 @@ def verify_dataset(**given: Any) -> None:
 @click.argument("name")
 @click.option("-x", "stop_at_first", is_flag=True, help="Stop at the first check that fails.")
 def check(name: str, stop_at_first: bool) -> None:
-    """Check a scorer or selector against the contract. For example `check aum`, `check selector:moderate`."""
+    """Check a scorer or selector against the contract. For example `check aum`, `check "ccs(strata=20)"`."""
     from ..console import reporting
 
     reporting.check(name, stop_at_first)

@@ -37,6 +37,8 @@ from . import interchange, looking
 from .commands import Commands
 from .submissions import submit, verify
 
+_AGAIN = "run the same command again, which goes on from what is stored"
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="prunebench")
@@ -216,12 +218,6 @@ def main(args: list[str] | None = None) -> None:
             sys.exit(1)
 
 
-def _to_go_on(args: list[str] | None) -> str:
-    """Of the commands that look only, nothing is kept when they are stopped."""
-    looks = {"check", "verify", "leaderboard", "report", "ls", "plugins", "doctor", "export", "import", "submit"}
-    return "" if looks & set((sys.argv[1:] if args is None else args)[:1]) else " to go on"
-
-
 def _main(args: list[str] | None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     # torch makes this folder when it is imported; we compile nothing, so a folder that is there already will do
@@ -230,9 +226,9 @@ def _main(args: list[str] | None) -> None:
     try:
         cli.main(args=args, standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _leave(f"interrupted: run the same command again{_to_go_on(args)}", 130)
+        _leave(f"interrupted: {_AGAIN}", 130)
     except Terminated:
-        _leave(f"terminated: run the same command again{_to_go_on(args)}", 143)
+        _leave(f"terminated: {_AGAIN}", 143)
     except click.ClickException as wrong:
         _leave(_usage(wrong), 2)
     except PrunebenchError as failure:

@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..methods import Entry, Method
 from ..planning.presets import Preset, offered
 from ..registry import CORE, Registry, installed
-from ..spec import near, write
+from ..spec import near, parse, write
 
 KINDS = ("scorer", "selector", "dataset")
 WIDTH = 100  # columns at most
@@ -140,6 +140,24 @@ def entries_named(name: str, kinds: Sequence[str] = KINDS) -> list[Entry]:
         reason = registry.why_missing(name)  # before a resemblance
         raise UserError(f"nothing is called {name!r}{reason or near(name, names) or ': see `prunebench ls`'}")
     return known
+
+
+def asked(text: str, kinds: Sequence[str] = KINDS) -> tuple[list[Entry], dict[str, Any]]:
+    """The entries of a name, and the options that stand behind it.
+
+    Raises:
+        UserError: nothing bears that name, or what stands behind it are no options.
+    """
+    name, bracket, _ = text.partition("(")
+    if not bracket:
+        return entries_named(text, kinds), {}
+    kind, colon, rest = text.partition(":")
+    wanted = parse(rest if colon and kind in KINDS else text)
+    if wanted.inner is not None:
+        raise UserError(
+            f"{text!r} names a method inside {name.strip()}: give options only, the checks put `hardest` inside"
+        )
+    return entries_named(name.strip(), kinds), dict(wanted.options)
 
 
 def _find(kind: str, name: str) -> Entry:

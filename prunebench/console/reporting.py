@@ -283,17 +283,23 @@ def _fitted(given: Selection, harness: Harness, file: Path) -> Selection:
 def check(name: str, stop_at_first: bool = False) -> None:
     """Run the conformance checks, one line each, and say which do not apply.
 
+    Args:
+        name: of the method; options in brackets stand before those of its record's ``checked_with``.
+
     Raises:
+        UserError: nothing is called that, or it has no such options.
         VerifyError: some fail.
     """
-    from ..testing import EXACT, FINITE, checks, skipped
-    from .listing import entries_named, printable
+    from ..testing import EXACT, FINITE, checks, options_of, skipped
+    from .listing import asked, printable
 
     failed = 0
-    for entry in entries_named(name, kinds=("scorer", "selector")):
+    entries, options = asked(name, kinds=("scorer", "selector"))
+    for entry in entries:
+        options_of(entry, options)  # before anything runs
         click.echo(f"{entry.kind} {entry.key} ({entry.plugin.version})")
         causes: dict[str, list[str]] = {}  # titles of the checks that failed, by what they said but for its numbers
-        for title, run_check in checks(entry):
+        for title, run_check in checks(entry, **options):
             told, seconds = _tried(title, run_check)
             failed += bool(told)
             alike = causes.setdefault(re.sub(r"\d+", "#", told.removesuffix(FINITE).removesuffix(EXACT)), [])
@@ -307,7 +313,7 @@ def check(name: str, stop_at_first: bool = False) -> None:
         for cause, (first, *more) in causes.items():
             if cause and more:
                 click.echo(printable(f"  FAILED  {len(more)} more for the reason of {first!r}: {'; '.join(more)}"))
-        for title, reason in skipped(entry):
+        for title, reason in skipped(entry, **options):
             click.echo(printable(f"  skipped {title}: {reason}"))
     if failed:
         raise VerifyError(f"{failed} checks failed for {name}")

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.atlas import ScoreMap
-from .drawing import COLUMN, PAGE, entitle, heading, names, new_figure, percent
+from .drawing import COLUMN, PAGE, entitle, heading, new_figure, percent, terse_names
 from .heat import DIVERGING, bar, heat
 from .sheets import Sheet
 
@@ -41,10 +41,11 @@ def draw(found: ScoreMap) -> Figure:
     """The figure of one map."""
     s = len(found.scorers)
     width = min(PAGE, max(COLUMN, 2.3 + 0.34 * s))
-    title = heading(f"{found.heading} · {_measure(found)}", width)
+    shown, title = terse_names(found.scorers, f"{found.heading} · {_measure(found)}", 26)
+    title = heading(title, width)
     figure = new_figure(width, max(2.2, min(PAGE, 0.72 * width)) + 0.13 * title.count("\n"))
     axes = figure.subplots()
-    shown = names(found.scorers, 26) if s <= MOST else [""] * s
+    shown = shown if s <= MOST else [""] * s
     told = [["–" if v is None else f"{v:.2f}" for v in line] for line in found.values]
     image = heat(axes, found.values, told if s <= ANNOTATED else None, shown, shown, (-1, 1), DIVERGING)
     bar(axes, image, found.measure)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..views.critical_difference import RankDiagram
 from ..views.palette import Look
-from .drawing import COLUMN, INK, LETTERS, PAGE, QUIET, entitle, heading, names, new_figure, percent
+from .drawing import COLUMN, INK, LETTERS, PAGE, QUIET, entitle, heading, new_figure, percent, terse_names
 from .sheets import Sheet
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def draw(found: RankDiagram, looks: Mapping[str, Look]) -> Figure:
     k = len(found.methods)
     half = math.ceil(k / 2)
     width = PAGE if max(map(len, found.methods)) > 14 else COLUMN + 1
-    title = heading(f"{found.heading} · keep {percent(found.keep)} % · Friedman p = {found.p:.2g}", width)
+    title = f"{found.heading} · keep {percent(found.keep)} % · Friedman p = {found.p:.2g}"
+    shown, title = terse_names(found.methods, title, 40)
+    title = heading(title, width)
     height = 1.0 + _LINE * (half + 0.8 * len(found.cliques)) + 0.13 * title.count("\n")
     figure = new_figure(width, height)
     axes = figure.subplots()
@@ -59,7 +61,7 @@ def draw(found: RankDiagram, looks: Mapping[str, Look]) -> Figure:
         ends = [found.average[first] - 0.02 * k / 2, found.average[last] + 0.02 * k / 2]
         axes.plot(ends, [-0.6 - 0.8 * level] * 2, color=INK, linewidth=2.4, solid_capstyle="butt")
     below = 0.6 + 0.8 * len(found.cliques)
-    for place, (rank, name) in enumerate(zip(found.average, names(found.methods, 40), strict=True)):
+    for place, (rank, name) in enumerate(zip(found.average, shown, strict=True)):
         left = place < half
         depth = -(below + (place if left else k - 1 - place) + 0.6)
         end = 1 - 0.02 * k if left else k + 0.02 * k

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..views.curves import Curve, CurvePanel
 from ..views.palette import Look
 from ..views.series import Estimate
-from .drawing import COLUMN, FAINT, INK, LETTERS, QUIET, entitle, heading, names, new_figure, noted, percent
+from .drawing import COLUMN, FAINT, INK, LETTERS, QUIET, entitle, heading, new_figure, percent, terse_names
 from .sheets import Sheet
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def draw(panel: CurvePanel, looks: Mapping[str, Look], what: str = "accuracy, %"
 
 def _lines(panel: CurvePanel, keeps: Sequence[float], looks: Mapping[str, Look], what: str) -> Figure:
     named, unnamed = _named(panel.curves)
-    shown = names([c.method.name for c in named])
+    shown, told = terse_names([c.method.name for c in named], panel.heading)
     rows = math.ceil((len(named) + (panel.full is not None)) / legend_columns(shown))
-    title = heading(noted(panel.heading, [c.method.name for c in named]), COLUMN)
+    title = heading(told, COLUMN)
     figure = new_figure(COLUMN, 2.2 + 0.14 * rows + 0.13 * title.count("\n"))
     axes = figure.subplots()
     for curve in unnamed:
@@ -147,8 +147,8 @@ def _dots(panel: CurvePanel, looks: Mapping[str, Look], what: str) -> Figure:
     """One keep ratio: accuracy across, methods below each other, the best on top."""
     named, unnamed = _named(panel.curves)
     named = sorted(named, key=lambda c: c.values[0].mean)
-    shown = names([c.method.name for c in named], 34)
-    title = heading(noted(panel.heading, [c.method.name for c in named], 34), COLUMN)
+    shown, told = terse_names([c.method.name for c in named], panel.heading, 34)
+    title = heading(told, COLUMN)
     figure = new_figure(COLUMN, 0.85 + 0.15 * max(2, len(named)) + 0.13 * title.count("\n"))
     axes = figure.subplots()
     for place, curve in enumerate(named):

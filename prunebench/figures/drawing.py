@@ -118,25 +118,21 @@ def _glyphs() -> frozenset[int]:
 
 
 def names(texts: Sequence[str], longest: int = 38) -> list[str]:
-    """`drawable` names that stay distinct: where cutting makes two alike, they are numbered.
-
-    Where one is too long, all are without the options that they share; `noted` tells those.
-    """
-    shorter = terse(texts)[0] if _too_long(texts, longest) else texts
-    found = [drawable(text, longest) for text in shorter]
+    """`drawable` names that stay distinct: where cutting makes two alike, they are numbered."""
+    found = [drawable(text, longest) for text in texts]
     if len(set(found)) == len(set(texts)):
         return found
-    return [f"{i}: {drawable(text, longest - len(str(len(texts))) - 2)}" for i, text in enumerate(shorter, 1)]
+    return [f"{i}: {drawable(text, longest - len(str(len(texts))) - 2)}" for i, text in enumerate(texts, 1)]
 
 
-def noted(title: str, texts: Sequence[str], longest: int = 38) -> str:
-    """A heading that tells what `names` leaves out."""
-    told = terse(texts)[1] if _too_long(texts, longest) else ""
-    return f"{title} · {told}" if told else title
+def terse_names(texts: Sequence[str], title: str, longest: int = 38) -> tuple[list[str], str]:
+    """`names` of methods, and the title above them.
 
-
-def _too_long(texts: Sequence[str], longest: int) -> bool:
-    return max(map(len, texts), default=0) > longest
+    Where one is too long, all are without the options that they share, which the title tells.
+    """
+    long = max(map(len, texts), default=0) > longest
+    shorter, told = terse(texts) if long else (texts, "")
+    return names(shorter, longest), f"{title} · {told}" if told else title
 
 
 def entitle(figure: Figure, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..views.palette import Look
 from ..views.pareto import ParetoPanel, Price
 from .curves import MARKERS, accuracy_limits, legend, legend_columns
-from .drawing import COLUMN, QUIET, entitle, heading, names, new_figure, noted, percent
+from .drawing import COLUMN, QUIET, entitle, heading, new_figure, percent, terse_names
 from .sheets import Sheet
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ def lines(panel: ParetoPanel) -> Iterator[tuple[Any, ...]]:
 def draw(panel: ParetoPanel, looks: Mapping[str, Look]) -> Figure:
     """The figure of one panel."""
     named = _named(panel.prices)
-    shown = names([p.method.name for p in named])
-    title = heading(noted(f"{panel.heading} · keep {percent(panel.keep)} %", [p.method.name for p in named]), COLUMN)
+    told = f"{panel.heading} · keep {percent(panel.keep)} %"
+    shown, told = terse_names([p.method.name for p in named], told)
+    title = heading(told, COLUMN)
     rows = math.ceil((len(named) + 1) / legend_columns(shown))
     figure = new_figure(COLUMN, 2.2 + 0.14 * rows + 0.13 * title.count("\n"))
     axes = figure.subplots()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.quotas import QuotaPanel
-from .drawing import COLUMN, PAGE, entitle, heading, names, new_figure, noted, percent
+from .drawing import COLUMN, PAGE, entitle, heading, new_figure, percent, terse_names
 from .heat import ROOM, bar, heat
 from .sheets import Sheet
 
@@ -42,15 +42,14 @@ def draw(panel: QuotaPanel) -> Figure:
     ]
     told = [[f"{100 * share:.1f}" for share in shares] for shares in panel.shares[:shown]]
     width = min(PAGE, max(COLUMN, 2.6 + ROOM * classes))
-    title = heading(
-        noted(f"{panel.heading} · keep {percent(panel.keep)} %", [m.name for m in panel.methods], 34), width
-    )
+    title = f"{panel.heading} · keep {percent(panel.keep)} %"
+    rows, title = terse_names([m.name for m in panel.methods], title, 34)
+    title = heading(title, width)
     figure = new_figure(width, 1.1 + 0.19 * shown + 0.13 * title.count("\n"))
     axes = figure.subplots()
     ticks = [str(c) for c in range(classes)]
     room = (width - 2.6) / classes >= 0.8 * ROOM
-    rows = names([m.name for m in panel.methods], 34)[:shown]
-    image = heat(axes, ratios, told if room else None, rows, ticks if classes <= NUMBERED else [], (0, 2))
+    image = heat(axes, ratios, told if room else None, rows[:shown], ticks if classes <= NUMBERED else [], (0, 2))
     axes.tick_params(axis="x", rotation=0)
     axes.set_xlabel("class; numbers: its share of the kept examples, %" if room else f"{classes} classes")
     bar(axes, image, "share over that in all data" if panel.whole else "share over an equal share")

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..views.transfer_map import TransferMap
-from .drawing import COLUMN, PAGE, drawable, entitle, heading, names, new_figure, noted, percent
+from .drawing import COLUMN, PAGE, drawable, entitle, heading, new_figure, percent, terse_names
 from .heat import ASCENDING, DIVERGING, bar, heat
 from .sheets import Sheet
 
@@ -34,19 +34,18 @@ def lines(found: TransferMap) -> Iterator[tuple[Any, ...]]:
 def draw(found: TransferMap) -> Figure:
     """The figure of one map; the network that scored is marked."""
     shown = min(MOST, len(found.methods))
-    rows = names([m.name for m in found.methods], 34)[:shown]
+    title = f"{found.heading} · keep {percent(found.keep)} %"
+    rows, title = terse_names([m.name for m in found.methods], title, 34)
     columns = [drawable(m, 22) + (" (scored)" if m == found.reference else "") for m in found.models]
     width = min(PAGE, max(COLUMN, 2.2 + 0.75 * len(columns)))
-    title = heading(
-        noted(f"{found.heading} · keep {percent(found.keep)} %", [m.name for m in found.methods], 34), width
-    )
+    title = heading(title, width)
     figure = new_figure(width, 1.1 + 0.19 * shown + 0.13 * title.count("\n"))
     axes = figure.subplots()
     values = [[None if v is None else 100 * v for v in line] for line in found.values[:shown]]
     pairs = zip(found.values, found.halves, strict=True)
     told = [[_told(v, h, found) for v, h in zip(means, halves, strict=True)] for means, halves in pairs]
     limits, colours = _limits(values, found.measure), DIVERGING if found.measure == "difference" else ASCENDING
-    image = heat(axes, values, told[:shown] if len(columns) <= 5 else None, rows, columns, limits, colours)
+    image = heat(axes, values, told[:shown] if len(columns) <= 5 else None, rows[:shown], columns, limits, colours)
     bar(axes, image, "accuracy, %" if found.measure == "accuracy" else "points above random")
     entitle(figure, title)
     return figure

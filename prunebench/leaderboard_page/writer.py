@@ -24,12 +24,12 @@ from ..leaderboard.wording import footnote, notes
 from ..registry import Registry
 from ..store import Store
 from . import markup, provenance
-from .chart_sets import charts_of
+from .chart_sets import Charts, charts_of
 from .colours import colours_of
 from .folder import replaced
 from .method_pages import method_pages
 from .names import method_file, text
-from .overview import compared, failed, groups, sentences, transferred
+from .overview import Group, compared, failed, groups, sentences, transferred
 from .picture_sheets import NOT_ASKED, Sheets, sheets_of
 from .record_pages import HASHES, NUMBERS, Subsets, record_page, record_pages
 
@@ -72,24 +72,7 @@ def write_page(
             own = [source for source in stores if isinstance(source, Store)]
             sheets = sheets_of(own, data_root, registry, folder, labels)
         methods = [(method_file(page.method), page) for page in method_pages(found, registry)]
-        _write(
-            folder / "index.html",
-            *("index.html.j2", ""),
-            groups=found,
-            compared=compared(board),
-            notes=[text(note) for note in notes(board)],
-            footnote=sentences(footnote(board)),
-            tested_footnote=sentences(tested_footnote(board)),
-            tested_names=tested_columns(board),
-            failed=failed(board),
-            transfers=transferred(board),
-            methods=methods,
-            charts=drawn.of,
-            across=drawn.across,
-            across_notes=drawn.notes,
-            pictures=sheets.found,
-            pictures_note=sheets.note,
-        )
+        _write(folder / "index.html", "index.html.j2", "", **_first_page(board, found, drawn, sheets), methods=methods)
         if sheets.found:
             _write(folder / "pictures.html", "pictures.html.j2", "", sheets=sheets.found, note=sheets.note)
         for name, page in methods:
@@ -100,6 +83,25 @@ def write_page(
                 _write(folder / name, "records.html.j2", "../", page=record_page(group, lines, subsets))
         for name in ("page.css", "page.js"):
             shutil.copyfile(_HERE / name, folder / name)
+
+
+def _first_page(board: Board, found: Sequence[Group], drawn: Charts, sheets: Sheets) -> dict[str, Any]:
+    """What the template of the first page is told of one board, beside its methods."""
+    return {
+        "groups": found,
+        "compared": compared(board),
+        "notes": [text(note) for note in notes(board)],
+        "footnote": sentences(footnote(board)),
+        "tested_footnote": sentences(tested_footnote(board)),
+        "tested_names": tested_columns(board),
+        "failed": failed(board),
+        "transfers": transferred(board),
+        "charts": drawn.of,
+        "across": drawn.across,
+        "across_notes": drawn.notes,
+        "pictures": sheets.found,
+        "pictures_note": sheets.note,
+    }
 
 
 def _write(path: Path, template: str, root: str, **told: Any) -> None:

@@ -12,7 +12,7 @@ where a method trains nothing of its own, in worlds that are drawn (`prunebench.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from ..evidence.scoring import ask
 from ..harness.shared import Harness, temporary_store
 from ..hookspecs import Scorer, Selector
 from ..methods import Entry, Method, check_inputs
+from ..spec import bind, signature_of
 from ..types import Chosen, Scored, Split
 from .drawn import KINDS, drawable, hardness_of
 from .drawn_checks import MANY_EPOCHS, drawn_checks, outcome
@@ -49,27 +50,33 @@ RUNS = 2  # independent trainings at most, whatever the method's option `runs` s
 SIGNED = ("negative", "huge")  # hardness of these kinds may be refused, in a sentence: some methods weigh by the score
 
 
-def checks(record: Scorer | Selector | Entry) -> Iterator[Check]:
+def checks(record: Scorer | Selector | Entry, **options: Any) -> Iterator[Check]:
     """(title, check) for all that the contract asks of a record, cheap ones first.
 
     A check raises AssertionError, and says what to do. What does not apply is left out: `skipped` tells.
+
+    Args:
+        options: of the method, instead of its defaults and of what its record says in ``checked_with``.
+
+    Raises:
+        UserError: the method has no such option.
     """
-    for title, check in _everything(entry_of(record)):
+    for title, check in _everything(entry_of(record), options):
         if not isinstance(check, str):
             yield title, check
 
 
-def skipped(record: Scorer | Selector | Entry) -> Iterator[tuple[str, str]]:
+def skipped(record: Scorer | Selector | Entry, **options: Any) -> Iterator[tuple[str, str]]:
     """(title, reason) of the checks that do not apply to a record."""
-    for title, check in _everything(entry_of(record)):
+    for title, check in _everything(entry_of(record), options):
         if isinstance(check, str):
             yield title, check
 
 
-def _everything(entry: Entry) -> Iterator[Part]:
+def _everything(entry: Entry, options: Mapping[str, Any]) -> Iterator[Part]:
     """(title, check), or (title, why it does not apply)."""
     yield from record_checks(entry)
-    subject = Subject(entry)
+    subject = Subject(entry, options)
     yield from drawn_checks(subject.method)
     if entry.kind == "scorer":
         yield from stream_checks(subject.method)
@@ -83,28 +90,27 @@ def entry_of(record: Any) -> Entry:
     Raises:
         ValueError: the method names what it is not given.
     """
-    from .. import spec
-
     if isinstance(record, Entry):
         return record
     kind = "scorer" if isinstance(record, Scorer) else "selector"
-    signature = spec.signature_of(record.fn)
+    signature = signature_of(record.fn)
     if signature is not None:
         check_inputs(kind, record.name, signature)
     return Entry(kind, record, offered(kind, record), signature)
 
 
 class Subject:
-    """A method with its default options (but for `RUNS`) on the planted data set, under a fixed seed.
+    """A method on the planted data set, under a fixed seed.
 
+    Its options are the defaults (but for `RUNS`), those of its record's ``checked_with``, and ``given`` before both.
     ``short``: for data at the edge, one training of `SHORT_EPOCHS`, where the options `runs` and `epoch` ask for more.
     """
 
-    def __init__(self, entry: Entry, short: bool = False) -> None:
-        self.entry = entry
-        options = dict(entry.call_signature().options)
-        for name, most in (("runs", 1 if short else RUNS), ("epoch", SHORT_EPOCHS if short else None)):
-            if isinstance(options.get(name), int) and most is not None:
+    def __init__(self, entry: Entry, given: Mapping[str, Any] | None = None, short: bool = False) -> None:
+        self.entry, self.given = entry, dict(given or {})
+        options = options_of(entry, self.given)
+        for name, most in {"runs": 1, "epoch": SHORT_EPOCHS}.items() if short else {"runs": RUNS}.items():
+            if isinstance(options.get(name), int) and (short or name not in self.given):
                 options[name] = min(options[name], most)
         epochs = options.get("epochs")
         self.epochs = MANY_EPOCHS if isinstance(epochs, int) and epochs > EPOCHS else EPOCHS
@@ -151,6 +157,18 @@ class Subject:
     def first(self) -> tuple[np.ndarray, Account]:
         """The outcome under seed 0."""
         return self.outcome()
+
+
+def options_of(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All options that a method is checked with.
+
+    Raises:
+        UserError: it has no such option, or not of this type.
+    """
+    signature = entry.call_signature()
+    own = {name: value for name, value in entry.record.checked_with.items() if name in signature.options}
+    asked = {**own, **given}
+    return bind(signature.options, asked, f"the {entry.kind} {entry.record.name}", signature.numbers)
 
 
 @lru_cache(maxsize=4)
@@ -230,7 +248,7 @@ def _common_checks(subject: Subject) -> Iterator[Part]:
 
 def _edge_checks(subject: Subject) -> Iterator[Check]:
     for kind in EDGES:
-        holds = partial(_holds_at_edge, Subject(subject.entry, short=True), kind)
+        holds = partial(_holds_at_edge, Subject(subject.entry, subject.given, short=True), kind)
         yield f"something finite, or a refusal in a sentence: {kind}", holds
 
 

@@ -55,6 +55,8 @@ def _options(entry: Entry) -> None:
         json.dumps(dict(entry.call_signature().options))
     except TypeError as wrong:
         raise AssertionError(f"an option's default cannot be written to JSON ({wrong}): use a literal") from None
+    unknown = ", ".join(name for name in entry.record.checked_with if name not in entry.call_signature().options)
+    assert not unknown, f"its record's checked_with names what is no option: {unknown}"
 
 
 def _documented(entry: Entry) -> None:

@@ -39,6 +39,9 @@ _BIBTEX_CONFIDENCE = """@inproceedings{li2023diffusion,
   note      = {arXiv:2303.16203}
 }"""
 
+_TINY = {"dit": "nano", "dit_steps": 5}  # the model that conformance checks train, many times
+_SEARCH = {"samples": 2, "noises": 2, "draws": 1}
+
 
 @hookimpl
 def prunebench_scorers() -> Iterable[Scorer]:
@@ -52,6 +55,7 @@ def prunebench_scorers() -> Iterable[Scorer]:
             definition=2,  # 1: exhaustive search, random rivals
             paper="arXiv:2511.19274",
             bibtex=_BIBTEX,
+            checked_with={**_TINY, **_SEARCH, "perceptual": "l2"},
         ),
         Scorer(
             name="elbo",
@@ -61,6 +65,7 @@ def prunebench_scorers() -> Iterable[Scorer]:
             definition=1,
             paper="arXiv:2107.00630",
             bibtex=_BIBTEX_ELBO,
+            checked_with={**_TINY, "levels": 4, "noises": 1},
         ),
         Scorer(
             name="classifier_confidence",
@@ -70,6 +75,7 @@ def prunebench_scorers() -> Iterable[Scorer]:
             definition=1,
             paper="arXiv:2303.16203",
             bibtex=_BIBTEX_CONFIDENCE,
+            checked_with={**_TINY, **_SEARCH},
         ),
     ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...figures.curves import MARKERS, legend, legend_columns
-from ...figures.drawing import PAGE, QUIET, drawable, entitle, heading, names, new_figure, noted
+from ...figures.drawing import PAGE, QUIET, drawable, entitle, heading, names, new_figure, terse_names
 from ...figures.heat import DIVERGING, heat
 from ...views.palette import COLOURS, Look, look
 from .ending import Row
@@ -97,14 +97,15 @@ def draw_dots(rows: Sequence[Row], title: str) -> Figure:
         for told, own in parts_of(methods).items()
         for keep in sorted({float(row["keep"] or 0) for row in own})
     }
-    figure, grid = panels(len(parts), noted(title, labels, 34), 0.65 + 0.15 * len(labels))
+    shown, title = terse_names(labels, title, 34)
+    figure, grid = panels(len(parts), title, 0.65 + 0.15 * len(labels))
     for i, (axes, (told, own)) in enumerate(zip(grid, parts.items(), strict=True)):
         for row in own:
             place, grey = labels.index(str(row["method"])), str(row["method"]) in _RANDOM
             _dot(axes, row, place, QUIET if grey else COLOURS[0])
         axes.set_title(drawable(told))
         axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.set_yticks(range(len(labels)), names(labels, 34) if i % _ACROSS == 0 else [""] * len(labels))
+        axes.set_yticks(range(len(labels)), shown if i % _ACROSS == 0 else [""] * len(labels))
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("test accuracy, %")
         axes.grid(axis="x")
@@ -126,7 +127,7 @@ def draw_starts(chosen: Sequence[Row], judged: Sequence[Row], title: str) -> Fig
     where = [(row["dataset"], row["setting"], row["keep"]) for row in chosen]
     parts = sorted(set(where), key=str)
     looks = {name: look(i) for i, name in enumerate(sorted({str(row["method"]) for row in chosen}))}
-    shown = names(list(looks))
+    shown, title = terse_names(list(looks), title)
     figure, grid = panels(len(parts), title, 2.0 + 0.06 * len(looks), 0.14 * math.ceil(len(shown) / 3))
     for axes, part in zip(grid, parts, strict=True):
         for level, (name, style) in enumerate(looks.items()):
@@ -151,7 +152,8 @@ def draw_starts(chosen: Sequence[Row], judged: Sequence[Row], title: str) -> Fig
 
 def draw_atlas(pairs: Sequence[Row], labels: Sequence[str], title: str, keep: float) -> Figure:
     """Two heat maps of all pairs: rank correlation, and overlap of the hardest."""
-    shown, told = names(labels, 24), {(row["a"], row["b"]): row for row in pairs}
+    shown, title = terse_names(labels, title, 24)
+    told = {(row["a"], row["b"]): row for row in pairs}
     figure = new_figure(PAGE, 1.2 + min(0.22 * len(labels), 5.0))
     entitle(figure, heading(title, PAGE))
     grid = figure.subplots(1, 2)
