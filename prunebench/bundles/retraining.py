@@ -31,7 +31,7 @@ from ..store import Record
 from ..types import Selection
 from .against_data import Harnesses, harness_of
 from .contents import Bundle, subset_of
-from .trainable import device_of, left_out, weights_of, why_not
+from .trainable import device_of, left_out, reasons_of, weights_of
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Reproduced:
         return f"{100 * self.reported:.2f} % reported, {100 * self.reproduced:.2f} % here, {how}"
 
 
-def sample(bundle: Bundle, harnesses: Harnesses, count: int, seed: int, pretrained: str = "") -> list[Record]:
-    """``count`` trials that can be trained here, drawn from (seed, the bundle's hash)."""
-    possible = [trial for trial in bundle.trials if not why_not(trial, harness_of(trial, harnesses), pretrained)]
+def sample(bundle: Bundle, reasons: Mapping[str, str], count: int, seed: int) -> list[Record]:
+    """``count`` trials that nothing keeps from being trained here, drawn from (seed, the bundle's hash)."""
+    possible = [trial for trial in bundle.trials if not reasons[trial.id]]
     drawn = random.Random(f"{seed} {bundle.verdict.manifest_sha256}")
     return sorted(drawn.sample(possible, min(count, len(possible))), key=lambda trial: trial.id)
 
@@ -193,7 +193,8 @@ def check_trained_again(
     Of every cell that cannot be trained here the verdict says why, and what would help.
     """
     verdict, found = bundle.verdict, list[Reproduced]()
-    wanted = sample(bundle, harnesses, count, seed, pretrained)
+    reasons = reasons_of(bundle, harnesses, pretrained)
+    wanted = sample(bundle, reasons, count, seed)
     for number, trial in enumerate(wanted, 1):
         name = bundle.file_of(trial)
         with verdict.refusing("trained again", name):
@@ -212,8 +213,8 @@ def check_trained_again(
         f"{told.count(word)} {word}" for word in ("equal", "within", "unjudged", "apart") if word in told
     )
     verdict.looked["trained again"] = f"{len(found)} of {len(bundle.trials)} trials, seed {seed}: {counts or 'none'}"
-    verdict.remarks += left_out(bundle, harnesses, pretrained)
-    reasons = sorted({why_not(t, harness_of(t, harnesses), pretrained) for t in bundle.trials} - {""})
-    if len(wanted) < count and reasons:
-        verdict.remarks.append(f"{len(wanted)} of {count} could be trained again: {'; '.join(reasons)}"[:300])
+    verdict.remarks += left_out(bundle, reasons)
+    told_why = sorted(set(reasons.values()) - {""})
+    if len(wanted) < count and told_why:
+        verdict.remarks.append(f"{len(wanted)} of {count} could be trained again: {'; '.join(told_why)}"[:300])
     return found

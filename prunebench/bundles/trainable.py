@@ -107,11 +107,16 @@ def _unusable(model: str, weights: bool | str, classes: int, size: int) -> str:
     return ""
 
 
-def left_out(bundle: Bundle, harnesses: Harnesses, pretrained: str) -> list[str]:
+def reasons_of(bundle: Bundle, harnesses: Harnesses, pretrained: str) -> dict[str, str]:
+    """Of every trial of a bundle, by id, `why_not`."""
+    return {trial.id: why_not(trial, harness_of(trial, harnesses), pretrained) for trial in bundle.trials}
+
+
+def left_out(bundle: Bundle, reasons: Mapping[str, str]) -> list[str]:
     """A sentence for every cell (method, keep ratio, network) with trials that cannot be trained again here."""
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     for trial in bundle.trials:
-        if reason := why_not(trial, harness_of(trial, harnesses), pretrained):
+        if reason := reasons[trial.id]:
             found[_cell(trial.result), reason].append(trial.result["seed"])
     return [f"not trained again: {cell}, {_seeds(seeds)}: {reason}" for (cell, reason), seeds in sorted(found.items())]
 
