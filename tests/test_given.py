@@ -9,7 +9,7 @@ from prunebench_baselines.moderate import distance_to_median
 
 import prunebench as pb
 from prunebench import UserError
-from prunebench.interop.outside import _fitting_given
+from prunebench.interop.given import given_to_scorer
 from prunebench.registry import installed
 
 rng = np.random.default_rng(0)
@@ -102,7 +102,7 @@ def test_a_scorer_of_several_statistics_takes_a_dictionary_of_histories():
     several = replace(method, entry=replace(method.entry, record=replace(method.entry.record, watch=("el2n", "loss"))))
 
     def fitted(history):
-        return _fitting_given(installed(), several, "history", history, N, np.arange(N)[::-1])
+        return given_to_scorer(installed(), several, "history", history, N, np.arange(N)[::-1])
 
     found = fitted({"loss": HISTORY, "el2n": torch.from_numpy(HISTORY) + 1})
     assert torch.equal(found["el2n"], torch.from_numpy(HISTORY[..., ::-1] + 1)) and list(found) == ["el2n", "loss"]

@@ -15,7 +15,7 @@ from prunebench_baselines.uniform import draw, first_of_each
 
 import prunebench as pb
 from prunebench import seeds
-from prunebench.interop import outside
+from prunebench.interop import given as given_arrays
 from prunebench.training import recorder
 from prunebench.training.statistics import STANDARD, WHOLE
 
@@ -146,8 +146,8 @@ def test_keys_are_hashed_only_for_methods_that_name_what_they_seed(monkeypatch):
     def refuse(*args):
         raise AssertionError("hashed every key")
 
-    monkeypatch.setattr(outside, "example_seeds", refuse)
-    monkeypatch.setattr(outside, "held_out", refuse)
+    monkeypatch.setattr(given_arrays, "example_seeds", refuse)
+    monkeypatch.setattr(given_arrays, "held_out", refuse)
     for selector in ("ccs", "balanced", "per_class(hardest)"):
         assert len(pb.select(selector, scores, keep=0.2, hard="high", labels=labels).indices) == 8
     for selector in ("kcenter", "per_class(kcenter)"):

@@ -23,7 +23,7 @@ from ..evidence.selecting import keep_index_file
 from ..execution.tasks import Outcome, describe
 from ..harness.shared import Harness
 from ..harness.trials import run_trial
-from ..interop import outside, recorded
+from ..interop import recorded, selecting
 from ..interop.files import load_scores, load_selection, refuse_unwritable, save_scores, save_selection
 from ..interop.fitting import fitted
 from ..matching import places_of
@@ -207,7 +207,7 @@ def select_from_file(
     else:
         things = {name: _given(path) for name, _, path in (part.partition("=") for part in given)}
         y = None if labels is None else _array(labels)
-        found = _as_cell(lambda: outside.select(selector, scores, keep=keep, labels=y, given=things, seed=seed))
+        found = _as_cell(lambda: selecting.select(selector, scores, keep=keep, labels=y, given=things, seed=seed))
     written = save_selection(found, out)
     click.echo(f"{label('selector', found.selector)}: kept {len(found)} of {found.size}; written: {written}")
 

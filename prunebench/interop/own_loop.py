@@ -27,7 +27,7 @@ from ..harness.watching import Watched
 from ..methods import Method
 from ..store.publishing import replace as publish
 from ..types import Scores
-from .outside import score
+from .scoring import score
 from .streams import (
     OpenEpoch,
     Watch,

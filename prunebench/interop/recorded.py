@@ -15,7 +15,8 @@ from ..errors import UserError
 from ..harness.watching import watched
 from ..methods import Method
 from ..types import Scores
-from .outside import refuse_missing_epochs, score
+from .given import refuse_missing_epochs
+from .scoring import score
 
 
 def score_log(scorer: str, logits: Any, labels: Any) -> Scores:
