@@ -22,7 +22,7 @@ def named_files(method: Method) -> dict[str, str]:
         if value == defaults[name]:
             continue
         if isinstance(value, str) and value and os.path.exists(value):
-            found[name] = _content(Path(value))
+            found[name] = content_sha256(Path(value))
         elif isinstance(value, str) and CODE.fullmatch(value):
             try:
                 found[name] = sha256_as_it_stands(source_of(value.partition(":")[0]))
@@ -33,7 +33,8 @@ def named_files(method: Method) -> dict[str, str]:
     return found
 
 
-def _content(path: Path) -> str:
+def content_sha256(path: Path) -> str:
+    """Of a file, or of the names and contents of all files in a folder."""
     if path.is_file():
         return sha256_as_it_stands(path)
     digest = hashlib.sha256()

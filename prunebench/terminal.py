@@ -8,6 +8,7 @@ tracebacks and plugins' own commands included.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import unicodedata
@@ -66,6 +67,34 @@ class InertStream:
         return getattr(self.rich_proxied_file, name)
 
 
+class UntilClosed:
+    """A text stream whose reader may leave: the command goes on and ends as it would have, and nobody reads it."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            self.stream.write(text)
+        except BrokenPipeError:
+            self._to_nobody()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            self._to_nobody()
+
+    def _to_nobody(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
 class OneLine(logging.Formatter):
     """A message is a line, whatever the names in it hold."""
 
@@ -75,7 +104,7 @@ class OneLine(logging.Formatter):
 
 def inert_stream(stream: Any) -> Any:
     """The stream as an `InertStream`; None, which a closed one is, as it is."""
-    return stream if stream is None or isinstance(stream, InertStream) else InertStream(stream)
+    return stream if stream is None or isinstance(stream, InertStream) else InertStream(UntilClosed(stream))
 
 
 @contextmanager

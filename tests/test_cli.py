@@ -171,6 +171,13 @@ def test_a_closed_pipe_is_no_traceback(tmp_path):
     assert "Traceback" not in run.stderr and run.stdout.startswith("{")
 
 
+@pytest.mark.parametrize("words, code", [("ls", 0), ("ls --json", 0), ("check nothing", 2)])
+def test_a_reader_who_leaves_changes_no_exit_code(words, code, tmp_path):
+    command = f"set -o pipefail; {sys.executable} -m prunebench.cli {words} | true"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
+    assert (run.returncode, "Traceback" in run.stderr) == (code, False)
+
+
 @pytest.mark.parametrize(
     "name", ["scorer:random", "selector:random", "hardest", "ccs", "balanced", "selector:moderate"]
 )

@@ -12,18 +12,19 @@ import threading
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
 from prunebench.errors import PrunebenchError, UserError
-from prunebench.execution import ray_access, ray_driver
+from prunebench.execution import ray_access, ray_driver, ray_worker
 from prunebench.execution.inline import Inline
 from prunebench.execution.on_ray import OnRay
 from prunebench.execution.ray_nodes import Needs, Node, node_of, unfit, versions
 from prunebench.execution.supervisor import supervise
-from prunebench.execution.tasks import Task
+from prunebench.execution.tasks import Outcome, Task
 from prunebench.running import Workers
 from prunebench.store import Store
 
@@ -306,7 +307,7 @@ sys.path[:0] = {paths!r}
 from prunebench.execution.on_ray import OnRay
 from prunebench.execution.ray_nodes import Needs
 from prunebench.execution.supervisor import supervise
-from prunebench.execution.tasks import Task
+from prunebench.execution.tasks import Outcome, Task
 if __name__ == "__main__":
     backend = OnRay({{}}, 1, "local", Needs(Path({folder!r})))
     list(supervise([Task("hung", "pieces:hangs_with_a_child", {{"file": {folder!r} + "/pids"}})], backend))
@@ -448,3 +449,12 @@ def test_a_long_temporary_folder_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(ray_access.tempfile, "mkdtemp", refuse)
     with pytest.raises(UserError, match=r"a shorter temporary folder than .+: set TMPDIR to one of at most \d+ bytes"):
         ray_access.short_folder()
+
+
+def test_word_that_an_earlier_run_left_is_not_taken_for_this_ones(tmp_path, monkeypatch):
+    said = tmp_path / "task.log"
+    ray_worker.word_of(said).write_text(json.dumps({"kind": "raised", "told": "last week's", "notes": []}))
+    monkeypatch.setattr(ray_worker, "perform_alone", lambda setting, task: Outcome("done"))
+    monkeypatch.chdir(tmp_path)
+    assert ray_worker.perform_there(ForkingPickler.dumps(None), None, str(tmp_path), str(said)).done
+    assert ray_worker.heard(said) is None

@@ -130,6 +130,12 @@ def test_scoring_selecting_and_training_cost_what_full_training_costs(tmp_path, 
     assert table.conditions["steps"] == [17, 19] and "equal cost (17-19 steps) · " in str(pb.leaderboard(tmp_path))
 
 
+def test_looking_for_the_best_epoch_buys_nobody_more_time(tmp_path, clock):
+    plan = replace(COST_PLAN, store=str(tmp_path), reference_epochs=2, best_epoch=True)
+    assert {r.budget_seconds for r in pb.run(plan)} == {FULL_STEPS * 1000.0}
+    assert {r.budget_seconds for r in pb.run(replace(plan, best_epoch=False))} == {FULL_STEPS * 1000.0}
+
+
 def test_a_cost_budget_does_not_change_when_a_run_goes_on(tmp_path, clock):
     plan = replace(COST_PLAN, store=str(tmp_path))
     whole = {r.id: r.steps for r in pb.run(plan)}

@@ -39,6 +39,7 @@ class Account:
     track: str = "open"
     device: str = "cpu"
     parts: list[Part] = field(default_factory=lambda: [Part()])  # the whole, and the pieces being made inside it
+    used: list[str] = field(default_factory=list)  # ids of the trainings, judgements, scores and embeddings asked for
 
     def __post_init__(self) -> None:
         self.peak = Peak(self.device)
@@ -58,6 +59,11 @@ class Account:
         for part in self.parts:
             if road not in part.reached:
                 part.reached.append(road)
+
+    def use(self, id: str) -> None:
+        """Note that what the method does from here on may depend on a record of the harness."""
+        if id not in self.used:
+            self.used.append(id)
 
     def charge(self, id: str, seconds: float, forward: int = 0, backward: int = 0, evaluations: int = 0) -> None:
         """Charge a shared thing at what making it cost, once, however often it is asked for."""
@@ -113,6 +119,10 @@ class Account:
             part.depth -= 1
             if part.depth == 0:
                 part.away += time.perf_counter() - started
+
+    def whole(self, seconds: float) -> dict[str, Any]:
+        """As `Part.told`, of all of it after ``seconds`` here."""
+        return self.parts[0].told() | {"seconds": max(0.0, seconds - self.parts[0].away)}
 
     def cost(self, seconds: float) -> Cost:
         """After ``seconds`` here: alone, the method would have paid all that it shared and all that stood."""

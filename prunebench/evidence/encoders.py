@@ -13,6 +13,7 @@ from ..arrays import map_npy
 from ..errors import UserError
 from ..harness.metering import Charge, nobody_pays
 from ..harness.shared import Harness
+from ..option_files import content_sha256
 from ..portable import with_tilde
 
 COMPONENTS = 64  # of `pca`
@@ -46,6 +47,7 @@ def identity(harness: Harness, encoder: str) -> dict[str, Any]:
         "what": "embeddings",
         "data": harness.dataset.images_fingerprint,
         "encoder": with_tilde(encoder),
+        "files": content_sha256(Path(encoder)) if Path(encoder).is_dir() else None,
     }
 
 

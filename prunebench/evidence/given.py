@@ -23,9 +23,9 @@ from ..harness.reference import Reference, scoring_run
 from ..harness.shared import Harness, hash_array
 from ..harness.watching import Watched, watched
 from ..methods import FUNCTIONS, LABELLED, Method
-from ..option_files import named_files
 from ..seeds import example_seeds, generator_for, held_out, seed_for
 from ..types import Images, details_at
+from . import keeping
 from .account import Account
 from .blocks import Blocks
 from .encoders import embed
@@ -34,9 +34,10 @@ from .observed import Observed
 from .pictures import Pictures
 
 if TYPE_CHECKING:
+    from ..store import Record
     from ..training.models import Network
 
-Ask = Callable[[Harness, str, int], tuple[np.ndarray, bool, Any]]  # (harness, scorer, score seed) -> see `scoring`
+Ask = Callable[[Harness, str, int], tuple[np.ndarray, "Record"]]  # (harness, scorer, score seed) -> see `scoring`
 
 
 @dataclass(eq=False)
@@ -188,7 +189,12 @@ class Evidence:
     def _charge(self, reference: Reference) -> None:
         record = reference.ensure()
         told = record.result
+        self.account.use(record.id)
         self.account.charge(record.id, told["seconds"], told["forward"], told["backward"])
+
+    def _charge_used(self, id: str, told: Mapping[str, Any]) -> None:
+        self.account.use(id)
+        self.account.charge_made(id, told)
 
     # -- functions ----------------------------------------------------------------------------------------------------
 
@@ -208,7 +214,7 @@ class Evidence:
     def embeddings(self, encoder: str = "pixels") -> Tensor:
         """(N, D) float32 by a frozen encoder that saw no labels of this set."""
         with self.account.inside():
-            return self._on_device(embed(self._h, encoder, self.account.charge_made))
+            return self._on_device(embed(self._h, encoder, self._charge_used))
 
     def neighbours(self, x: Any, k: int) -> tuple[Tensor, Tensor]:
         """k nearest neighbours in x (N, D), self excluded: distances (N, k) float32, indices (N, k) int64."""
@@ -227,12 +233,22 @@ class Evidence:
                 f"give them with given={{'{text}': ...}} (--given {text}=FILE)"
             )
         with self.account.inside():
-            hardness, label_free, cost = self.ask(self.harness, text, self.score_seed)
-            if not label_free:
+            self._refuse_unseen_budget(text)
+            hardness, record = self.ask(self.harness, text, self.score_seed)
+            if not record.result["label_free"]:
                 self.account.reach_labels(f"score({text!r})")
-            spent = (cost.alone_seconds, cost.forward, cost.backward, cost.evaluations)
-            self.account.charge(f"score {text}", *spent)
+            self._charge_used(record.id, {**record.result["made"], "reached": ()})
             return torch.from_numpy(self._restricted(hardness).copy())
+
+    def _refuse_unseen_budget(self, text: str) -> None:
+        """Raises:
+        UserError: the scorer judges by the budget of the trials, which a record of this method does not name.
+        """
+        if "judge" in self._h.registry.method("scorer", text).needs and "judge" not in self.method.needs:
+            own = self.method.entry.key
+            raise UserError(
+                f"{text} judges subsets by the budget of the trials: {own} must name judge too to ask for it"
+            )
 
     def observe(
         self,
@@ -269,60 +285,27 @@ class Evidence:
             weights = None if weights is None else as_numpy(weights).astype(np.float64)[order]
             record = judging.judged(self._h, chosen, weights, rows, self.score_seed)
             told = record.result
+            self.account.use(record.id)
             self.account.charge(record.id, told["seconds"], told["forward"], told["backward"])
             return float(told["accuracy"])
 
     def stored(self, name: str, spec: Any, make: Callable[..., Any], shared: bool = False) -> Path:
         """The method's own artefact: a folder in the store, made by ``make(folder)`` where it is missing.
 
-        It is named by the data, the method and ``definition``, ``name`` and ``spec``; options are not part of the name
-        unless the method puts them into ``spec``. A ``shared`` one belongs to all methods of the distribution: it is
-        made by ``make(folder, generator)``, with a generator of its own, so it does not matter who asks first.
+        It is named by the data, the method and ``definition``, ``name`` and ``spec``, and the records of the harness
+        that the method asked for before; options, hardness and budget are not part of the name unless the method puts
+        them into ``spec``. A ``shared`` one belongs to all methods of the distribution, and is made of pictures and
+        labels alone: by ``make(folder, generator)``, with a generator of its own, so it does not matter who asks first.
+
+        Raises:
+            MethodError: ``make`` asks for what the name does not tell.
         """
-        entry = self.method.entry
-        identity = {
-            **self._worked_on(),
-            "method": entry.plugin.distribution if shared else entry.key,
-            "definition": None if shared else entry.definition,
-            "score_seed": self.score_seed,
-            "name": name,
-            "spec": spec,
-        }
-        if shared:
-            place = (entry.plugin.distribution, identity["data"], identity["rows"], name, self.score_seed)
-            generator, make_own = generator_for(*place), make
-            make = lambda folder: make_own(folder, generator)  # noqa: E731
-
-        def metered(folder: Path) -> dict[str, Any]:
-            with self.account.making() as made:
-                make(folder)
-            return made.told()
-
-        with self.account.waiting():
-            record = self._h.store.make_folder(identity, metered, self._h.provenance())
-        self.account.charge_made(record.id, record.result)
-        return record.folder
-
-    def _worked_on(self) -> dict[str, Any]:
-        """What the identity of everything that a method stores holds: the data as it reached them so far."""
-        data = self._h.dataset
-        return {
-            **self._h.conditions(),
-            "data": data.fingerprint if self.account.reached else data.images_fingerprint,
-            "rows": None if self.rows is None else hash_array(self.rows),
-        }
+        return keeping.stored(self, name, spec, make, shared)
 
     @cached_property
     def blocks(self) -> Blocks:
         """Resumable, shardable per-example work."""
-        identity = {
-            **self._worked_on(),
-            "method": self.method.identity,
-            "files": named_files(self.method),
-            "reference": self._h.reference_conditions(),
-            "seeds": [self.seed, self.score_seed],
-        }
-        return Blocks(self._h.store, identity, self._n, self._h.shard, self.account)
+        return Blocks(self._h.store, keeping.work_identity(self), self._n, self._h.shard, self.account)
 
 
 def _way_out(name: str) -> str:

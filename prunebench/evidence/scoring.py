@@ -32,8 +32,7 @@ def score(harness: Harness, method: Method, score_seed: int = 0) -> Scores:
         raise UserError(f"scores ask for each other in a circle: {' -> '.join([*harness.scoring, method.text])}")
     if (found := standing(harness, method, score_seed)) is None:
         refuse_epochs_beyond(harness.epochs, method)
-        with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
-            found = standing(harness, method, score_seed) or _compute(harness, method, score_seed)
+        found = _made(harness, method, score_seed)
     refuse_labels(harness.track, method.label, () if found.label_free else ("what its record was made from",))
     return found
 
@@ -44,6 +43,14 @@ def standing(harness: Harness, method: Method, score_seed: int) -> Scores | None
         if (record := harness.store.get("scores", identity)) is not None:
             return read_scores(record, harness.dataset.train.keys)
     return None
+
+
+def _made(harness: Harness, method: Method, score_seed: int) -> Scores:
+    """One process makes a scoring, but for its shards: those work side by side, on blocks of their own."""
+    if harness.shard and harness.shard[1] > 1:
+        return _compute(harness, method, score_seed)
+    with harness.store.lock(identify("scores", _identities(harness, method, score_seed)[-1])):
+        return standing(harness, method, score_seed) or _compute(harness, method, score_seed)
 
 
 def _compute(harness: Harness, method: Method, score_seed: int) -> Scores:
@@ -82,6 +89,7 @@ def _publish(
         "label_free": label_free,
         "labels_reached_by": account.reached,
         "cost": asdict(account.cost(seconds)),
+        "made": account.whole(seconds),
         "details": numbers,
         "per_example": [name for name, a in arrays.items() if a.ndim and len(a) == len(values)],
     }
@@ -129,10 +137,12 @@ def _scores(record: Record, keys: tuple[str, ...] | None) -> Scores:
     )
 
 
-def ask(harness: Harness, text: str, score_seed: int) -> tuple[np.ndarray, bool, Cost]:
-    """What a method gets when it asks for another scorer: hardness in the harness's order, label-freeness, cost."""
+def ask(harness: Harness, text: str, score_seed: int) -> tuple[np.ndarray, Record]:
+    """What a method gets when it asks for another scorer: hardness in the harness's order, and the record."""
     found = score(harness, harness.registry.method("scorer", text), score_seed)
-    return found.hardness[harness.order], bool(found.label_free), found.cost
+    record = harness.store.by_id("scores", str(found.id))
+    assert record is not None
+    return found.hardness[harness.order], record
 
 
 def _identities(harness: Harness, method: Method, score_seed: int) -> list[dict[str, Any]]:
@@ -150,4 +160,5 @@ def _identity(harness: Harness, method: Method, score_seed: int, label_free: boo
         "reference": harness.reference_conditions(),
         "score_seed": score_seed,
         "files": named_files(method),
+        "budget": list(harness.budget) if "judge" in method.needs else None,
     }

@@ -19,6 +19,7 @@ def perform_there(setting: bytes, task: Task, folder: str, said: str) -> Outcome
     A process in which a task failed may be spoilt (a CUDA error stays): it leaves word beside ``said`` and ends.
     """
     os.chdir(folder)
+    word_of(Path(said)).unlink(missing_ok=True)  # of an earlier run, whose driver was killed before it heard
     with _saying(Path(said)):
         outcome = perform_alone(ForkingPickler.loads(setting), task)
     if not outcome.done:

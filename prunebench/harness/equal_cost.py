@@ -66,7 +66,7 @@ def steps_left(full_seconds: float, full_steps: int, spent_seconds: float) -> in
 
 
 def _leads(trial: Trial, spent: tuple[Cost, ...]) -> bool:
-    return trial.seed == 0 and not spent
+    return trial.seed == 0 and not spent and not trial.best_epoch
 
 
 def _fitted(trial: Trial, full_seconds: float, full_steps: int, spent: tuple[Cost, ...]) -> Trial:

@@ -165,6 +165,8 @@ class Harness:
             "threads": self.threads,
             "precision": self.precision,
             "image_size": self.dataset.image_size,
+            "flip": self.train.images.flip,
+            "classes": len(self.dataset.classes),
         }
 
     def reference_conditions(self) -> dict[str, Any]:

@@ -95,9 +95,9 @@ def run_trial(
 
 
 def standing_record(harness: Harness, trial: Trial, selected: Selected) -> Record | None:
-    """The trial's record where it stands; one with a best epoch serves where none is asked for."""
+    """The trial's record where it stands; one with a best epoch serves where none is asked for, nor its seconds."""
     record = harness.store.get("trials", trial_identity(harness, trial, selected))
-    if record is None and not trial.best_epoch:
+    if record is None and not trial.best_epoch and trial.budget != "cost":
         looked = replace(trial, best_epoch=True)
         record = harness.store.get("trials", trial_identity(harness, looked, selected))
     return record
