@@ -10,7 +10,7 @@ import importlib.metadata
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType
@@ -179,6 +179,9 @@ def _refuse_wrong_fields(kind: str, record: Any) -> None:
             raise ValueError(
                 f"{record.name}: {name} must be one of {', '.join(allowed)}, got {getattr(record, name)!r}"
             )
+    cheap = getattr(record, "checked_with", {})
+    if not isinstance(cheap, Mapping):
+        raise ValueError(f"{record.name}: checked_with must be a dictionary of options, got {cheap!r}")
 
 
 def _too_new(distribution: importlib.metadata.Distribution | None) -> str:

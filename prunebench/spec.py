@@ -294,7 +294,7 @@ def _coerce(value: Any, default: Any, name: str, what: str) -> Any:
         if value is None or isinstance(value, str):  # "search", "auto": the method decides
             return value
     elif isinstance(default, int):
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and float(value).is_integer():
             return int(value)
     else:
         return value

@@ -176,7 +176,8 @@ class Scores:
     @property
     def hardness(self) -> np.ndarray:
         """(N,) float64, high = hard."""
-        return self.values if self.hard == "high" else -self.values
+        values = np.asarray(self.values, dtype=np.float64)
+        return values if self.hard == "high" else -values
 
     def take(self, places: np.ndarray) -> Scores:
         """Those of the examples at ``places`` (n,), in that order, with their keys and their details per example."""

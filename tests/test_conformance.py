@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from prunebench import MethodError, Scorer, Selector, UserError
+from prunebench import Chosen, MethodError, Scored, Scorer, Selector, UserError
 from prunebench.evidence.scoring import score
 from prunebench.methods import Plugin
 from prunebench.registry import installed
@@ -24,6 +24,11 @@ def spread(history):
 def by_place(history):
     """grows with the position"""
     return history.mean((0, 1)) + torch.arange(history.shape[2])
+
+
+def balanced_draw(labels, budget, generator):
+    """ranks nothing"""
+    return torch.randperm(len(labels), generator=generator)[:budget]
 
 
 def wasteful(seeds):
@@ -111,9 +116,38 @@ def test_a_record_says_which_options_its_checks_are_cheap_with():
         list(checks(record, tires=2))
 
 
+def test_weights_and_details_are_held_to_the_contract_too():
+    def weighs(hardness, budget):
+        """weights of another length"""
+        return Chosen(torch.argsort(-hardness, stable=True)[:budget], weights=np.ones(budget + 3))
+
+    def tells(labels):
+        """tells what no record holds"""
+        return Scored(labels.double(), details={"why": object()})
+
+    told = failures(Selector("weighs", weighs))
+    assert "weights that are not" in told["exactly k distinct examples, distinct scores"]
+    assert any("told" in each for each in failures(Scorer("tells", tells, hard="high")).values())
+
+
+@pytest.mark.parametrize(
+    "record", [Selector("first", too_few, ranks="none"), Selector("drawn", balanced_draw, ranks="set")]
+)
+def test_ranks_says_whether_hardness_is_named(record):
+    assert "ranks='" in failures(record)["ranks says whether scores are ranked"]
+
+
+def test_an_epoch_beyond_those_of_the_checks_is_told_before_anything_runs():
+    with pytest.raises(UserError, match=r'the scorer el2n asks for epoch=40.*checked_with=\{"epoch": 10\}'):
+        list(checks(installed().find("scorer", "el2n"), epoch=40))
+    assert Subject(installed().find("scorer", "el2n"), {"epoch": 20}).epochs == 30
+
+
 def test_checked_with_names_options():
     told = failures(Scorer("long_search", long_search, hard="high", checked_with={"trials": 2}))
-    assert told == {"options can be written to JSON": "its record's checked_with names what is no option: trials"}
+    assert "checked_with: the scorer long_search has no option 'trials'" in told["options can be written to JSON"]
+    told = failures(Scorer("long_search", long_search, hard="high", checked_with=None))
+    assert told == {"options can be written to JSON": "its record's checked_with is no dictionary of options: None"}
 
 
 def test_runs_are_as_many_as_are_asked_for():

@@ -62,6 +62,30 @@ def test_given_scores_are_turned_by_their_own_scorer():
     assert np.array_equal(found.indices, np.sort(np.argsort(scored.values, kind="stable")[20:]))
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, bool, np.float32])
+def test_numbers_of_any_type_are_turned_without_wrapping(dtype):
+    values = np.array([0, 1, 1, 1, 1, 1]).astype(dtype)
+    assert pb.select("hardest", pb.Scores(values, "low", "x"), keep=0.2).indices.tolist() == [0]
+    ramp, cut = np.arange(6.0), "ccs(cutoff=0.2)"
+    kept = [
+        pb.select(cut, ramp, keep=0.8, hard="high", given={"accumulated_margin": v}).indices.tolist()
+        for v in (values, values.astype(np.float64))
+    ]
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize(
+    "changed, told",
+    [({"hard": "low"}, "say themselves that high is hard"), ({"keys": tuple("uvwxyz")}, "keys of their own")],
+)
+def test_scores_say_themselves_what_they_are(changed, told):
+    scores = pb.Scores(np.arange(6.0), "high", "x", keys=tuple("abcdef"))
+    with pytest.raises(UserError, match=told):
+        pb.select("hardest", scores, keep=0.5, **changed)
+    with pytest.raises(UserError, match="'High' is hard: it must be 'high' or 'low'"):
+        pb.select("hardest", pb.Scores(np.arange(6.0), "High", "x"), keep=0.5)
+
+
 def test_what_nobody_supplies_is_named():
     for selector, told in [("ccs(cutoff=0.5)", "accumulated_margin"), ("balanced", "labels"), ("bws", "labels")]:
         with pytest.raises(UserError, match=told):

@@ -73,6 +73,24 @@ def test_what_is_no_table_is_one_sentence(tmp_path, text, told):
         pb.load_scores(tmp_path / "m.csv", hard="high")
 
 
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("a.png,nan\nb.png,1\n", "line 1: a name and a number"),
+        ("name,label,el2n\na.png,3,0.5\nb.png,1,0.7\n", r"several columns of numbers \(label, el2n\)"),
+    ],
+)
+def test_no_line_is_taken_for_a_heading_and_no_column_for_the_score(tmp_path, text, told):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(pb.UserError, match=told):
+        read_table(tmp_path / "t.csv")
+
+
+def test_text_beside_the_score_is_passed_over(tmp_path):
+    (tmp_path / "t.csv").write_text("a.png,0.5,train\nb.png,1,train\n")
+    assert read_table(tmp_path / "t.csv")[0] == ("a.png", "b.png")
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     (tmp_path / "m.csv").write_bytes(b"\xff\xfe\x00,1\n")
     with pytest.raises(pb.UserError, match="not a CSV file"):

@@ -157,7 +157,8 @@ def asked(text: str, kinds: Sequence[str] = KINDS) -> tuple[list[Entry], dict[st
         raise UserError(
             f"{text!r} names a method inside {name.strip()}: give options only, the checks put `hardest` inside"
         )
-    return entries_named(name.strip(), kinds), dict(wanted.options)
+    found, options = entries_named(name.strip(), kinds), dict(wanted.options)
+    return [e for e in found if options.keys() <= e.call_signature().options.keys()] or found, options
 
 
 def _find(kind: str, name: str) -> Entry:

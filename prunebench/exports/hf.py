@@ -10,6 +10,7 @@ from . import Export
 
 
 def write(export: Export) -> Path:
-    found = {name: export.card[name] for name in ("fingerprint", "size", "keep", "scorer", "selector")}
+    told = ("fingerprint", "size", "keep", "scorer", "selector")
+    found = {name: export.card[name] for name in told if name in export.card}
     content = json.dumps({"indices": export.positions.tolist()} | found) + "\n"
     return write_with_card(export.out, content.encode(), export.card)

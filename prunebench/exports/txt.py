@@ -13,4 +13,8 @@ def write(export: Export) -> Path:
     lines = export.keys if export.names else tuple(str(i) for i in export.positions)
     if torn := [line for line in lines if len(line.splitlines()) != 1]:
         raise UserError(f"the key {torn[0]!r} is not one line of text: export to csv, which quotes it")
+    if export.names and all(line.isascii() and line.isdigit() for line in lines):
+        raise UserError(
+            "the keys are whole numbers, which a list would take for positions: export to csv, which names them"
+        )
     return write_with_card(export.out, "".join(f"{line}\n" for line in lines).encode(), export.card)

@@ -95,6 +95,8 @@ def selection_card(selection: Selection) -> dict[str, Any]:
     """What stands on the card beside a selection in whatever form."""
     names = ("scorer", "selector", "keep", "seed", "size", "fingerprint", "label_free", "id", "oracle")
     card = {"kind": "selection", **{name: getattr(selection, name) for name in names}}
+    if selection.keep != selection.keep:  # of a bare index file nobody knows N, nor the keep ratio
+        card = {name: value for name, value in card.items() if name not in ("keep", "size")}
     card |= {"cost": asdict(selection.cost), "details": plain_numbers(selection.details)[0]}
     return card if selection.hard is None else card | {"hard": selection.hard}
 

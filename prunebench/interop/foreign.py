@@ -22,6 +22,7 @@ from .files import card_beside, load_scores, load_selection, scores_of, selectio
 
 MAX_BYTES = 2**30  # of a table or a list
 _POSITION = ("position", "index", "indices", "idx")  # headings, in small letters
+_UNNAMED = ""  # heading of a table of one column that has none
 _NAME = ("key", "name", "filename", "file", "path")
 
 
@@ -159,7 +160,7 @@ def _table(path: Path) -> dict[str, list[str]]:
         raise UserError(f"{path} must have as many columns in every line")
     known = {heading.strip().lower() for heading in rows[0]} & {*_POSITION, *_NAME}
     if not known and len(rows[0]) == 1:
-        return {_NAME[0]: [row[0] for row in rows]}
+        return {_UNNAMED: [row[0] for row in rows]}
     return {heading.strip().lower(): [row[i] for row in rows[1:]] for i, heading in enumerate(rows[0])}
 
 
@@ -179,10 +180,13 @@ def _parquet(path: Path) -> dict[str, list[str]]:
 def _columns(table: Mapping[str, list[str]], path: Path) -> dict[str, Any]:
     """Positions, else names; with weights where there is a column of them."""
     position = next((table[name] for name in _POSITION if name in table), None)
-    name = next((table[name] for name in _NAME if name in table), None)
+    name = next((table[name] for name in (*_NAME, _UNNAMED) if name in table), None)
     if position is None and name is None:
         raise UserError(f"{path} has the columns {', '.join(table)}: one named position, or key, is expected")
-    arrays = _listed(position if position is not None else name or [])
+    if position is None and _UNNAMED not in table:
+        arrays = {"indices": np.arange(len(name or ())), "keys": np.array(name)}
+    else:
+        arrays = _listed(position if position is not None else name or [])
     if position is not None and "keys" in arrays:
         raise UserError(f"{path} has a position that is no whole number")
     if position is not None and name is not None:

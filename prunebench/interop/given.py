@@ -93,9 +93,10 @@ def given_to_selector(registry: Any, name: str, value: Any, n: int) -> np.ndarra
         raise UserError(f"{name} is not given with `given`: it comes from the scores, keep or `labels`")
     if name in (*VALUES, *FUNCTIONS):
         return array
-    if array.ndim != 1:
-        raise UserError(f"the scores of {name} must be (N,) numbers, got shape {array.shape}")
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise UserError(f"the scores of {name} must be (N,) numbers, got {array.dtype} of shape {array.shape}")
     refuse_not_finite(array)
+    array = array.astype(np.float64)
     return array if registry.method("scorer", name).entry.record.hard == "high" else -array
 
 

@@ -195,6 +195,9 @@ class Recorder:
     def merge(self, *others: Recorder, repeats: str = "refuse") -> None:
         """Take up what recorders of other ranks were told of the epoch under way; call it before `end_epoch`.
 
+        The others stay as they are: go on with this one, or bring them along by ``load_state_dict(this.state_dict())``
+        after `end_epoch`.
+
         Args:
             repeats: "refuse", or "first" where a sampler pads: of an example that came on two ranks the first counts.
 
@@ -234,6 +237,10 @@ class Recorder:
             )
         if int(theirs["epoch"]) != self.epoch:
             raise UserError(f"another rank is at epoch {int(theirs['epoch'])}, this one at epoch {self.epoch}")
+        both = torch.nonzero((self._labels >= 0) & (theirs["labels"] >= 0)).flatten()
+        refuse_relabelled(both, self._labels[both], theirs["labels"][both])
+        if 0 not in (self.classes, int(theirs["classes"])) and self.classes != int(theirs["classes"]):
+            raise UserError(f"another rank has logits of {int(theirs['classes'])} classes, this one of {self.classes}")
         for part in self._open.values():
             part.take_up(theirs, repeats, self.epoch)
         self._labels = torch.where(self._labels < 0, theirs["labels"], self._labels)

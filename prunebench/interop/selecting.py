@@ -101,7 +101,13 @@ def _as_scores(scores: Any, hard: Hard | None, keys: Sequence[str] | None) -> Sc
         raise UserError(f"hard must be 'high' or 'low', got {hard!r}")
     if isinstance(scores, Scores):
         own = tuple(keys) if keys is not None else scores.keys
-        return _with_own_keys(replace(scores, hard=hard or scores.hard, keys=own))
+        if scores.hard not in ("high", "low"):
+            raise UserError(f"the scores say that {scores.hard!r} is hard: it must be 'high' or 'low'")
+        if hard not in (None, scores.hard):
+            raise UserError(f"the scores say themselves that {scores.hard} is hard: leave out hard={hard!r}")
+        if scores.keys is not None and own != tuple(scores.keys):
+            raise UserError("the scores have keys of their own: leave out keys")
+        return _with_own_keys(replace(scores, keys=own))
     if hard not in ("high", "low"):
         raise UserError("which end of these scores is hard? say hard='high' or 'low' (--hard on the command line)")
     values = as_numpy(scores)

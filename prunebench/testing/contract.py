@@ -25,14 +25,14 @@ from ..budgets import budget_for
 from ..datasets.loading import load
 from ..errors import MethodError, UserError
 from ..evidence.account import Account
-from ..evidence.calling import call, checked_indices, checked_values
+from ..evidence.calling import call, call_selector, checked_details, checked_values
 from ..evidence.given import Evidence
 from ..evidence.scoring import ask
 from ..harness.shared import Harness, temporary_store
 from ..hookspecs import Scorer, Selector
 from ..methods import Entry, Method, check_inputs
 from ..spec import bind, signature_of
-from ..types import Chosen, Scored, Split
+from ..types import Scored, Split
 from .drawn import KINDS, drawable, hardness_of
 from .drawn_checks import MANY_EPOCHS, drawn_checks, outcome
 from .edges import EDGES, EXAMPLES, edge_harness, edge_world
@@ -50,7 +50,7 @@ RUNS = 2  # independent trainings at most, whatever the method's option `runs` s
 SIGNED = ("negative", "huge")  # hardness of these kinds may be refused, in a sentence: some methods weigh by the score
 
 
-def checks(record: Scorer | Selector | Entry, **options: Any) -> Iterator[Check]:
+def checks(record: Scorer | Selector | Entry, /, **options: Any) -> Iterator[Check]:
     """(title, check) for all that the contract asks of a record, cheap ones first.
 
     A check raises AssertionError, and says what to do. What does not apply is left out: `skipped` tells.
@@ -66,7 +66,7 @@ def checks(record: Scorer | Selector | Entry, **options: Any) -> Iterator[Check]
             yield title, check
 
 
-def skipped(record: Scorer | Selector | Entry, **options: Any) -> Iterator[tuple[str, str]]:
+def skipped(record: Scorer | Selector | Entry, /, **options: Any) -> Iterator[tuple[str, str]]:
     """(title, reason) of the checks that do not apply to a record."""
     for title, check in _everything(entry_of(record), options):
         if isinstance(check, str):
@@ -112,8 +112,8 @@ class Subject:
         for name, most in {"runs": 1, "epoch": SHORT_EPOCHS}.items() if short else {"runs": RUNS}.items():
             if isinstance(options.get(name), int) and (short or name not in self.given):
                 options[name] = min(options[name], most)
-        epochs = options.get("epochs")
-        self.epochs = MANY_EPOCHS if isinstance(epochs, int) and epochs > EPOCHS else EPOCHS
+        asked = [options[name] for name in ("epoch", "epochs") if isinstance(options.get(name), int)]
+        self.epochs = MANY_EPOCHS if max(asked, default=0) > EPOCHS else EPOCHS
         self.epochs = SHORT_EPOCHS if short else self.epochs
         inner = plugins.installed().method("selector", "hardest") if "inner" in entry.call_signature().inputs else None
         self.method = Method(entry, options, inner)
@@ -124,9 +124,9 @@ class Subject:
         harness = harness or planted_harness(self.epochs, garbled)
         account = Account(self.method.label)
         found, _ = call(self.method, Evidence(self.method, account, seed, 0, harness, ask=ask))
-        return checked_values(
-            found.values if isinstance(found, Scored) else found, len(harness.train), self.method
-        ), account
+        scored = found if isinstance(found, Scored) else Scored(found)
+        checked_details(scored.details, self.method)
+        return checked_values(scored.values, len(harness.train), self.method), account
 
     def chosen(
         self,
@@ -141,10 +141,9 @@ class Subject:
         values = {"hardness": hardness, "budget": budget, "details": {}}
         account = Account(self.method.label)
         evidence = Evidence(self.method, account, seed, 0, harness, values=values, keep=keep, ask=ask)
-        found, _ = call(self.method, evidence)
-        return checked_indices(
-            found.indices if isinstance(found, Chosen) else found, len(harness.train), budget, self.method
-        ), account
+        found, _ = call_selector(self.method, evidence, len(harness.train), budget)
+        checked_details(found.details, self.method)
+        return np.asarray(found.indices), account
 
     def outcome(self, seed: int = 0, garbled: bool = False) -> tuple[np.ndarray, Account]:
         """A scorer's numbers, or the positions in ascending order of what a selector keeps of distinct scores."""
@@ -165,10 +164,21 @@ def options_of(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: it has no such option, or not of this type.
     """
-    signature = entry.call_signature()
-    own = {name: value for name, value in entry.record.checked_with.items() if name in signature.options}
-    asked = {**own, **given}
-    return bind(signature.options, asked, f"the {entry.kind} {entry.record.name}", signature.numbers)
+    signature, what = entry.call_signature(), f"the {entry.kind} {entry.record.name}"
+    cheap = entry.record.checked_with
+    try:
+        own = bind(signature.options, cheap if isinstance(cheap, Mapping) else {}, what, signature.numbers)
+    except UserError:  # a check of the record tells
+        own = dict(signature.options)
+    found = bind(signature.options, {**own, **given}, what, signature.numbers)
+    for name in ("epoch", "epochs"):
+        asked = found.get(name)
+        if "history" in signature.inputs and isinstance(asked, int) and asked > MANY_EPOCHS:
+            raise UserError(
+                f"{what} asks for {name}={asked}, the checks record {MANY_EPOCHS} epochs: check it with fewer, "
+                f'`prunebench check "{entry.record.name}({name}=10)"` or checked_with={{"{name}": 10}} in its record'
+            )
+    return found
 
 
 @lru_cache(maxsize=4)

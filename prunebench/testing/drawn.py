@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from ..evidence.account import Account
-from ..evidence.calling import as_given, call, checked_indices, checked_values
+from ..evidence.calling import as_given, call, call_selector, checked_details, checked_values
 from ..evidence.given import Evidence
 from ..evidence.neighbours import nearest
 from ..harness.shared import hash_array, silent
 from ..interop.recorded import recorded_history
 from ..methods import LABELLED, Method
 from ..seeds import global_rng, seed_for
-from ..types import Chosen, Scored
+from ..types import Scored
 
 DRAWN = (
     *("labels", "classes", "seeds", "history", "held_out", "hardness", "budget", "details", "device", "generator"),
@@ -180,7 +180,9 @@ def values_in(world: World, method: Method, seed: int = 0) -> np.ndarray:
         MethodError: the scorer failed or broke its contract.
     """
     found, _ = call(method, drawn(method, world, seed))
-    return checked_values(found.values if isinstance(found, Scored) else found, len(world), method)
+    scored = found if isinstance(found, Scored) else Scored(found)
+    checked_details(scored.details, method)
+    return checked_values(scored.values, len(world), method)
 
 
 def kept_in(world: World, method: Method, budget: int, seed: int = 0) -> np.ndarray:
@@ -189,8 +191,9 @@ def kept_in(world: World, method: Method, budget: int, seed: int = 0) -> np.ndar
     Raises:
         MethodError: the selector failed or broke its contract.
     """
-    found, _ = call(method, drawn(method, world, seed, budget))
-    return np.sort(checked_indices(found.indices if isinstance(found, Chosen) else found, len(world), budget, method))
+    found, _ = call_selector(method, drawn(method, world, seed, budget), len(world), budget)
+    checked_details(found.details, method)
+    return np.sort(np.asarray(found.indices))
 
 
 @contextmanager

@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
 from .. import registry as plugins
 from ..cards.reading import card_of
+from ..errors import UserError
 from ..methods import Entry, Plugin
+from ..spec import bind
 
 Check = tuple[str, Callable[[], None]]
 UNDER_TEST = Plugin("under-test", "under-test", "0", "under_test")  # of a record that no installed plugin offers
@@ -31,6 +33,7 @@ def record_checks(entry: Entry) -> Iterator[tuple[str, Callable[[], None] | str]
     """(title, check), or (title, why it does not apply)."""
     yield "the function is named lazily or can be inspected", partial(_signature, entry)
     yield "options can be written to JSON", partial(_options, entry)
+    yield "ranks says whether scores are ranked", _ranks(entry)
     yield "the docstring says what it computes", partial(_documented, entry)
     yield "the card is complete", partial(_complete, entry)
     light = partial(_light, entry.plugin)
@@ -55,8 +58,26 @@ def _options(entry: Entry) -> None:
         json.dumps(dict(entry.call_signature().options))
     except TypeError as wrong:
         raise AssertionError(f"an option's default cannot be written to JSON ({wrong}): use a literal") from None
-    unknown = ", ".join(name for name in entry.record.checked_with if name not in entry.call_signature().options)
-    assert not unknown, f"its record's checked_with names what is no option: {unknown}"
+    signature, cheap = entry.call_signature(), entry.record.checked_with
+    assert isinstance(cheap, Mapping), f"its record's checked_with is no dictionary of options: {cheap!r}"
+    try:
+        bind(signature.options, cheap, f"the {entry.kind} {entry.record.name}", signature.numbers)
+    except UserError as wrong:
+        raise AssertionError(f"its record's checked_with: {wrong}") from None
+
+
+def _ranks(entry: Entry) -> Callable[[], None] | str:
+    if entry.kind == "scorer":
+        return "a scorer ranks nothing"
+    if "inner" in entry.call_signature().inputs:
+        return "what stands inside ranks"
+
+    def holds() -> None:
+        named = "hardness" in entry.call_signature().inputs
+        way_out = 'ranks="none" is for those that name no hardness, "set" or "class" for those that do'
+        assert named == (entry.record.ranks != "none"), f"its record says ranks={entry.record.ranks!r}: {way_out}"
+
+    return holds
 
 
 def _documented(entry: Entry) -> None:
