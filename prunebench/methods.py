@@ -165,7 +165,8 @@ class Method:
         """``yes``, ``no``, or ``depends`` on what it calls."""
         if any(name in LABELLED for name in self.needs):
             return "no"
-        return "depends" if any(name in DEPENDS for name in self.needs) else "yes"
+        pretrained = "embeddings" in self.needs and self.options.get("encoder", "pixels") not in ("pixels", "pca")
+        return "depends" if pretrained or any(name in DEPENDS for name in self.needs) else "yes"
 
     @property
     def oracle(self) -> bool:

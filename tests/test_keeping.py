@@ -190,3 +190,18 @@ def test_embeddings_of_a_folder_are_named_by_its_content(tmp_path):
     before = encoders.identity(h, str(tmp_path / "encoder"))
     (tmp_path / "encoder" / "model.safetensors").write_bytes(b"weights")
     assert encoders.identity(h, str(tmp_path / "encoder")) != before
+
+
+@pytest.mark.parametrize(
+    "weights, seen",
+    [("resnet50.a1_in1k", True), ("vit_small_patch14_dinov2.lvd142m", False), ("vit_base_patch16_224.mae", False),
+     ("vit_base_patch16_clip_224.openai_ft_in1k", True), (".", True)],
+)  # fmt: skip
+def test_weights_may_have_seen_the_labels_of_imagenet(weights, seen):
+    assert encoders.saw_labels(weights, ("n01440764", "n02102040")) is seen
+    assert not encoders.saw_labels(weights, ("cat", "dog"))
+
+
+def test_a_pretrained_encoder_may_reach_labels():
+    scorers = ("zcore", "zcore(encoder='resnet50')", "prototypicality(encoder='pixels')")
+    assert [collect().method("scorer", text).label_free for text in scorers] == ["yes", "depends", "yes"]

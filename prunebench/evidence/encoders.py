@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,17 @@ from ..harness.shared import Harness
 from ..option_files import content_sha256
 from ..portable import with_tilde
 
+PLAIN = ("pixels", "pca")  # of no network
 COMPONENTS = 64  # of `pca`
+_LABEL_FREE = (
+    "dino",
+    "mae",
+    "clip",
+    "siglip",
+    "swav",
+    "moco",
+    "simclr",
+)  # timm: of weights without class labels
 
 
 def embed(harness: Harness, encoder: str, charge: Charge = nobody_pays) -> np.ndarray:
@@ -29,9 +41,8 @@ def embed(harness: Harness, encoder: str, charge: Charge = nobody_pays) -> np.nd
     record = harness.store.get("evidence", named)
     if record is None:
         started = time.perf_counter()
-        found, exposure = _compute(harness, encoder)
-        told = {"pretraining": exposure, "seconds": time.perf_counter() - started}
-        told |= {} if encoder in ("pixels", "pca") else {"forward": len(found)}
+        found, told = _compute(harness, encoder)
+        told |= {"seconds": time.perf_counter() - started}
         with harness.store.scratch("embeddings", found.nbytes) as scratch:
             np.save(scratch / "embeddings.npy", found, allow_pickle=False)
             files = {"embeddings.npy": scratch / "embeddings.npy"}
@@ -51,12 +62,23 @@ def identity(harness: Harness, encoder: str) -> dict[str, Any]:
     }
 
 
-def _compute(harness: Harness, encoder: str) -> tuple[np.ndarray, str]:
-    if encoder == "pixels":
-        return _pixels(harness), "none"
-    if encoder == "pca":
-        return _pca(_pixels(harness)), "none"
-    return _network(harness, encoder), "other data"
+def _compute(harness: Harness, encoder: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """The embeddings, and what the record tells of them."""
+    if encoder in PLAIN:
+        return (_pixels(harness) if encoder == "pixels" else _pca(_pixels(harness))), {"pretraining": "none"}
+    found, weights = _network(harness, encoder)
+    if saw_labels(weights, harness.dataset.classes):
+        told = {"pretraining": "perhaps labels of these classes", "reached": [f"embeddings({encoder!r})"]}
+    else:
+        told = {"pretraining": "other data"}
+    return found, told | {"forward": len(found)}
+
+
+def saw_labels(weights: str, classes: Sequence[str]) -> bool:
+    """Whether pretrained weights, by timm's name of them, may have been trained on labels of ImageNet's ``classes``."""
+    if not all(re.fullmatch(r"n\d{8}", name) for name in classes):
+        return False
+    return "ft_in" in weights or not any(word in weights.lower() for word in _LABEL_FREE)
 
 
 def _pixels(harness: Harness) -> np.ndarray:
@@ -72,7 +94,8 @@ def _pca(x: np.ndarray) -> np.ndarray:
     return PCA(components, svd_solver="randomized", random_state=0).fit_transform(x).astype(np.float32)
 
 
-def _network(harness: Harness, encoder: str) -> np.ndarray:
+def _network(harness: Harness, encoder: str) -> tuple[np.ndarray, str]:
+    """The embeddings, and timm's name of the weights."""
     import timm
 
     name = f"local-dir:{encoder}" if Path(encoder).is_dir() else encoder
@@ -91,4 +114,5 @@ def _network(harness: Harness, encoder: str) -> np.ndarray:
         for start in range(0, len(images), 64):
             x = images.pixels(range(start, min(start + 64, len(images))), side).to(harness.device) / 255
             found.append(network((x - mean) / std).float().cpu())
-    return torch.cat(found).numpy()
+    told = network.pretrained_cfg
+    return torch.cat(found).numpy(), f"{told.get('architecture', '')}.{told.get('tag', '')}"
