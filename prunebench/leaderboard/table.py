@@ -18,6 +18,7 @@ from .statistics import summarise
 from .verdicts import MARGIN
 
 Variant = Callable[[TrialResult], str]
+Apart = tuple[Variant, Variant | None]  # of trials of one seed, and of all; None: nothing tells these apart
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def tables(
     found: Sequence[Group],
     split_by: Sequence[str],
     labels: Labels | None,
-    variant_of: Variant,
+    apart: Apart,
     rival: str = "balanced",
     margin: float = MARGIN,
 ) -> list[Table]:
@@ -59,7 +60,7 @@ def tables(
     selectors = labels_for("selector", (t.selector for t in trials), labels)
     made = []
     for group in found:
-        rows, left_out = _rows(group, variant_of)
+        rows, left_out = _rows(group, apart)
         rows = [_labelled(row, scorers, selectors) for row in _kept(rows)]
         for split, members in _split(rows, split_by):
             told = _paid(compared(members, rival, margin), group.conditions["train_budget"])
@@ -67,13 +68,13 @@ def tables(
     return [table for table in made if table.rows]
 
 
-def _rows(group: Group, variant_of: Variant) -> tuple[list[Row], tuple[TrialResult, ...]]:
+def _rows(group: Group, apart: Apart) -> tuple[list[Row], tuple[TrialResult, ...]]:
     by_method: dict[Any, list[TrialResult]] = defaultdict(list)
     for trial in group.trials:
         by_method[method(trial)].append(trial)
     rows, left_out = [], []
     for alike in by_method.values():
-        for variant, members in _variants(alike, variant_of).items():
+        for variant, members in _variants(alike, apart).items():
             seeds = Counter(t.seed for t in members)
             one = [t for t in members if seeds[t.seed] == 1]
             left_out += [t for t in members if seeds[t.seed] > 1]
@@ -82,14 +83,27 @@ def _rows(group: Group, variant_of: Variant) -> tuple[list[Row], tuple[TrialResu
     return rows, tuple(left_out)
 
 
-def _variants(trials: Sequence[TrialResult], variant_of: Variant) -> dict[str, list[TrialResult]]:
-    """Trials of one row; told apart only where there are several for one seed (the method changed in between)."""
-    if len({t.seed for t in trials}) == len(trials):
-        return {"": list(trials)}
+def _variants(trials: Sequence[TrialResult], apart: Apart) -> dict[str, list[TrialResult]]:
+    """Trials of one row, by definition; those of one more told apart where there are several for one seed."""
+    variant_of, definition_of = apart
+    defined = _parted(trials, definition_of) if definition_of else {"": list(trials)}
+    if len(defined.keys() - {""}) < 2:
+        defined = {"": list(trials)}
+    found: dict[str, list[TrialResult]] = {}
+    for definition, alike in defined.items():
+        parts = {definition: alike}
+        if len({t.seed for t in alike}) < len(alike):
+            parts = _parted(alike, variant_of)
+            parts = parts if len(parts) > 1 else {definition: alike}
+        found |= parts
+    return found
+
+
+def _parted(trials: Sequence[TrialResult], by: Variant) -> dict[str, list[TrialResult]]:
     found: dict[str, list[TrialResult]] = defaultdict(list)
     for trial in trials:
-        found[variant_of(trial)].append(trial)
-    return dict(found) if len(found) > 1 else {"": list(trials)}
+        found[by(trial)].append(trial)
+    return dict(found)
 
 
 def _row(trials: Sequence[TrialResult], variant: str, scorings: int | None) -> Row:
