@@ -617,6 +617,23 @@ def test_a_method_whose_definition_changed_is_two_rows(tmp_path):
     assert len({r.label for r in found}) == 2
 
 
+def test_seeds_of_two_definitions_are_never_averaged(tmp_path):
+    store = Store(tmp_path / "runs")
+    for seed, (definition, accuracy) in enumerate([(1, 0.9), (1, 0.9), (2, 0.3)]):
+        put(store, trial(seed=seed, accuracy=accuracy), definition)
+    put(store, trial(seed=3, accuracy=0.5), selection="a" * 64)  # nothing tells its definition
+    found = leaderboard(store)
+    assert [(r.accuracy.n, r.accuracy.mean) for r in rows(found)] == [(2, 0.9), (1, 0.5), (1, 0.3)]
+    assert len({r.label for r in rows(found)}) == 3 and found.left_out == 0
+
+
+def test_an_unknown_definition_tells_nothing_apart(tmp_path):
+    store = Store(tmp_path / "runs")
+    put(store, trial(seed=0))
+    put(store, trial(seed=1), selection="a" * 64)
+    assert [r.accuracy.n for r in rows(leaderboard(store))] == [2]
+
+
 @pytest.mark.parametrize(
     "changed", [{"accuracy": "0.9"}, {"seed": True}, {"examples": 0}, {"scorer": 3}, {"more": 1}, {"train_cost": {}}]
 )

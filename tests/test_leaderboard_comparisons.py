@@ -1,5 +1,7 @@
 """What rows are set against: the best other method, the margin of a tie, accuracy against cost."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,27 @@ def test_a_best_other_method_without_a_common_seed_is_no_number():
     assert all(row.best_other is None and row.best_other_label is None for row in rows(board(alone)))
 
 
+def test_another_method_is_not_the_same_one_of_others_or_of_another_keep():
+    ours, theirs = (
+        method("a", (0.9, 0.91, 0.92)),
+        [dataclasses.replace(t, source="reported", id=f"their {t.id}") for t in method("a", (0.9, 0.91, 0.93))],
+    )
+    found = rows(board([*ours, *theirs, *method("b", (0.8, 0.81, 0.82))]))
+    assert [row.best_other_label for row in found] == ["b + bws", "b + bws", "a + bws (reported)"]
+    assert all(row.best_other_label is None for row in rows(board([*ours, *theirs])))
+
+
+def test_the_best_other_method_is_the_best_on_the_seeds_of_the_row():
+    alone = trial(scorer="x/alone()", seed=5, accuracy=0.99)
+    short = [trial(scorer="x/short()", seed=s, accuracy=0.95) for s in (0, 1)]
+    found = by_label(board([*method("a", (0.9, 0.91, 0.92)), *method("b", (0.8, 0.81, 0.83)), *short, alone]))
+    assert found["a"].best_other_label == "b + bws" and found["a"].best_other.n == 3  # not one without a common seed
+    assert found["short"].best_other_label == "a + bws" and found["short"].best_other.n == 2
+    some = by_label(board([*method("a", (0.9, 0.91, 0.92)), *short, trial(scorer="x/one()", seed=0, accuracy=0.99)]))
+    assert some["a"].best_other_label == "short + bws"  # where none has all seeds, one that has several
+    assert found["alone"].best_other is None
+
+
 def test_oracles_are_no_method_to_be_beaten():
     bound = trial(scorer="x/bound()", accuracy=0.99, oracle=True)
     found = by_label(board([bound, trial(scorer="x/a()", accuracy=0.9), trial(scorer="x/b()", accuracy=0.8)]))
@@ -90,7 +113,7 @@ def test_verdicts_are_antisymmetric_and_a_wider_margin_makes_no_winners(low, wid
     def said(low, high, margin):
         return verdict(Difference(3, (low + high) / 2, width / 2, None, low=low, high=high), margin)
 
-    mirrored = {"win": "loss", "loss": "win", "tie": "tie", "open": "open"}
+    mirrored = {"win": "loss", "loss": "win", "tie": "tie", "open": "open", None: None}
     assert said(-low - width, -low, margin) == mirrored[said(low, low + width, margin)]
     if said(low, low + width, margin) == "tie":
         assert said(low, low + width, margin + 1) == "tie"
@@ -106,13 +129,27 @@ def test_one_seed_has_no_verdict():
     assert "of one seed:" not in str(board([*three_seeds(trial), *three_seeds(balanced)]))
 
 
+def test_seeds_that_do_not_differ_decide_nothing():
+    found = board([*three_seeds(trial, (0.91, 0.92, 0.93)), *three_seeds(balanced, (0.90, 0.91, 0.92))])
+    assert "+1.00 (all same)" in str(found)
+    assert all(row.verdict is None for row in rows(found)) and found.tallies == ()
+
+
+def test_an_index_file_beside_two_networks_that_scored_counts_once():
+    file = three_seeds(trial, (0.80, 0.81, 0.83), scorer=None, selector="subset", selection="9" * 64)
+    scored = [*three_seeds(trial, (0.7, 0.72, 0.74)), *three_seeds(trial, (0.7, 0.72, 0.74), reference="vit_tiny")]
+    found = board([*file, *scored, *three_seeds(balanced, (0.7, 0.7, 0.7))])
+    assert len(found.tables) == 2
+    assert sum(t.wins + t.open for t in found.tallies if t.label.startswith("index file")) == 1
+
+
 def test_verdicts_are_counted_over_tables_and_keep_ratios():
     results = []
     for model, keep, gain in [("resnet18", 0.1, 0.1), ("vit_tiny", 0.1, 0.1), ("resnet18", 0.2, -0.1)]:
         here = {"model": model, "keep": keep}
         results += three_seeds(balanced, (0.5, 0.6, 0.7), **here)
         results += method("a", (0.499 + gain, 0.600 + gain, 0.701 + gain), **here)
-        results += method("same", (0.5, 0.6, 0.7), **here)
+        results += method("same", (0.5, 0.6, 0.7001), **here)
     found = board(results)
     assert [(t.label, t.wins, t.ties, t.losses, t.open) for t in found.tallies] == [
         ("a + bws", 2, 0, 1, 0),
@@ -155,6 +192,13 @@ def test_fronts_are_apart_by_keep_ratio_and_hold_random_but_not_the_full_data():
     found = board(results)
     assert front(found) == {"a", "b", "balanced random"}
     assert by_label(found)["full data"].pareto is None
+
+
+def test_equal_means_of_other_accuracies_are_equal():
+    uneven, even = (300 / 360, 310 / 360), (301 / 360, 309 / 360)
+    results = [priced("a", a, 100, seed=s) for s, a in enumerate(uneven)]
+    results += [priced("b", a, 100, seed=s) for s, a in enumerate(even)]
+    assert front(board(results)) == {"a", "b"}
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), min_size=1, max_size=12))

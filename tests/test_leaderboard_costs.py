@@ -187,9 +187,17 @@ def test_an_interval_over_two_scoring_runs_by_hand():
     assert told.p == pytest.approx(1 - 2 * math.atan(0.35 / 0.06) / math.pi)  # Student's t of one degree is Cauchy's
 
 
-@pytest.mark.parametrize("runs", [None, [0, 0, 0], [0, 1, 2]])
-def test_one_run_for_all_or_one_for_each_is_the_interval_over_seeds(runs):
-    assert summarise([0.90, 0.92, 0.97], runs) == summarise([0.90, 0.92, 0.97])
+def test_one_run_for_each_is_the_interval_over_seeds():
+    assert summarise([0.90, 0.92, 0.97], [0, 1, 2]) == summarise([0.90, 0.92, 0.97])
+
+
+@pytest.mark.parametrize("values, runs", [((0.90, 0.92, 0.97), (0, 0, 0)), ((0.90, 0.80, 0.80, 0.90), (0, 1, 0, 1))])
+def test_one_of_several_runs_and_runs_that_cancel_out_have_no_interval(values, runs):
+    found = summarise(values, runs)
+    assert found.sd > 0 and (found.half, found.interval, found.low, found.high) == (None,) * 4
+    numbered = range(len(values))
+    told = paired(dict(enumerate(values)), dict.fromkeys(numbered, 0.5), dict(zip(numbered, runs, strict=True)))
+    assert told.mean == pytest.approx(found.mean - 0.5) and (told.half, told.p, told.low) == (None, None, None)
 
 
 def test_the_variance_of_scoring_is_in_the_intervals_of_planted_numbers():
@@ -215,6 +223,12 @@ def test_a_board_says_how_many_scorings_and_takes_its_intervals_over_them():
     assert row.accuracy == summarise(accuracies, [0, 1, 0, 1]) and row.accuracy.half > 3 * summarise(accuracies).half
     assert row.difference.half > 3 * paired(row.by_seed, rival.by_seed).half
     assert rival.accuracy == summarise([0.7 + 0.001 * s for s in range(4)])  # no scoring has a part in random draws
+    left = board(
+        [t for t in results if not t.scorer or t.seed % 2 == 0] + [trial(scorer="x/b()", seed=1, score_seed=1)]
+    )
+    lost = next(row for row in left.tables[0].rows if row.accuracy.n == 2)  # the seeds of one of the two runs
+    assert lost.accuracy.half is None and lost.difference.p is None and lost.verdict is None
+    assert "91.00 (no ±)" in render(left) and "(no ±): seeds of one of several scoring runs" in render(left)
     one = board([trial(seed=s, accuracy=a) for s, a in enumerate(accuracies)])
     assert "given one scoring run" in render(one) and "over scoring runs" not in render(one)
     assert the_row(one).accuracy == summarise(accuracies)

@@ -26,6 +26,7 @@ _FOOTNOTE = (
 )
 _SAYS = "says: win, loss: the whole interval is beyond {:g} points; tie: within them; open: none of these."
 _FRONT = "front: * where no other row of as many examples is as accurate at less total cost, as if alone."
+_FRONTS = "What others report has a front of its own: its seconds are of other machines."
 _AGAINST = "vs {}: points above {} random of as many examples, paired by seed, 95 % interval."
 _BASELINES = {"balanced": "class-balanced", "random": "uniform"}
 
@@ -36,7 +37,9 @@ def tested_columns(board: Board) -> tuple[str, ...]:
 
 def tested_footnote(board: Board) -> tuple[str, ...]:
     rival = RIVALS[board.track]
-    return (_AGAINST.format(rival, _BASELINES[rival]), *_FOOTNOTE, _SAYS.format(board.margin), _FRONT)
+    apart = any(not row.own for table in board.tables for row in table.rows)
+    fronts = (_FRONT, *(_FRONTS,) * apart)
+    return (_AGAINST.format(rival, _BASELINES[rival]), *_FOOTNOTE, _SAYS.format(board.margin), *fronts)
 
 
 def tested_cells(row: Row) -> tuple[str, ...]:
@@ -98,6 +101,7 @@ def _heading(found: AverageRanks) -> str:
     parts += [c["setting"], "pretrained" * bool(c["pretrained"]), "" if c["policy"] == "plain" else c["policy"]]
     parts += ["" if c["precision"] == "float32" else c["precision"]]
     parts += [f"scored with {c['reference']}" if c["reference"] not in (None, c["model"]) else ""]
+    parts += ["" if c["source"] == "here" else c["source"]]
     parts += [f"{name} {value}" for name, value in c.items() if name in ("scorer", "selector", "track")]
     return " · ".join(str(part) for part in (*parts, f"keep {found.keep:.4g}") if part)
 

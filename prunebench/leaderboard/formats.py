@@ -116,7 +116,7 @@ def _grids(board: Board, shown: str) -> Iterator[tuple[str, _Grid]]:
 def _below(board: Board, shown: str) -> list[str]:
     said = {"results": footnote, "tests": tested_footnote}.get(shown, lambda _: COST_FOOTNOTE)(board)
     ranked = rank_notes(board) if shown != "cost" else []
-    return notes(board) + ([*ranked, *said] if board.tables else [])
+    return notes(board, shown) + ([*ranked, *said] if board.tables else [])
 
 
 def _plain(grid: _Grid) -> str:
@@ -278,9 +278,10 @@ def _told(row: Row, board: Board) -> dict[str, Any]:
 
 
 def _told_transfer(transfer: Transfer, board: Board) -> dict[str, Any]:
-    row, group = transfer.row, next(i for i, table in enumerate(board.tables) if transfer.row in table.rows)
+    row = transfer.row
+    within = (i for i, table in enumerate(board.tables) if any(found is row for found in table.rows))
     return {
-        "group": group,
+        "group": next(within),
         **{"method": clean(row.label), "scorer": row.scorer, "selector": row.selector, "variant": row.variant},
         **{"keep": row.keep, "reference": transfer.reference, "others": transfer.others},
         **{name: told_difference(getattr(transfer, name)) for name in ("on_reference", "on_others", "gap")},

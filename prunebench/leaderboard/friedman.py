@@ -12,7 +12,7 @@ methods tie, chi2_F is divided by 1 - sum(t^3 - t) / (N (k^3 - k)), t the sizes 
 
 A data set is one block, by its name. Ranks are taken within one table, so nothing is compared across conditions; where
 a data set has several fitting tables (other step counts, threads), that with most methods stands for it. Random rows
-are ranked with the methods; the full data, oracles and index files are not.
+are ranked with the methods; the full data, oracles and index files are not. What others report is ranked by itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from .rows import Row
-from .statistics import LEVEL
+from .statistics import DIGITS, LEVEL
 from .table import Table
 
 LEAST = 5  # data sets
@@ -42,7 +42,7 @@ _OWN = (  # conditions that belong to a data set; ranks are taken within it
 class AverageRanks:
     """The methods that all of N data sets have at one keep ratio, ranked by mean accuracy on each; best first."""
 
-    conditions: Mapping[str, Any]  # what the tables share: model, budget and so on
+    conditions: Mapping[str, Any]  # what the tables share: model, budget and so on; source: "here" or "reported"
     keep: float
     data_sets: tuple[str, ...]  # (N,)
     methods: tuple[str, ...]  # (k,) labels, by average rank
@@ -73,7 +73,7 @@ def ranks_of(accuracies: np.ndarray) -> np.ndarray:
     """(N, k) ranks within each row of ``accuracies`` (N, k), 1 the most accurate, ties their mean."""
     from scipy.stats import rankdata
 
-    return rankdata(-np.asarray(accuracies, dtype=np.float64), axis=1)
+    return rankdata(-np.round(np.asarray(accuracies, dtype=np.float64), DIGITS), axis=1)
 
 
 def friedman(accuracies: np.ndarray) -> Tested:
@@ -119,12 +119,14 @@ def cliques(average: Sequence[float], critical: float) -> list[tuple[int, int]]:
 
 
 def average_ranks(tables: Sequence[Table]) -> list[AverageRanks]:
-    """Of every set of tables that differ in the data set alone, at every keep ratio that enough data sets have."""
+    """Of every set of tables that differ in the data set alone, at every keep ratio that enough data sets have; one's
+    own rows and those of others apart."""
     alike: dict[str, list[Table]] = defaultdict(list)
     for table in tables:
         alike[repr(sorted((_shared(table) | dict(table.split)).items(), key=str))].append(table)
     enough = [found for found in alike.values() if len({t.conditions["dataset"] for t in found}) >= LEAST]
-    return [told for found in enough for keep in _keeps(found) if (told := _ranked(found, keep)) is not None]
+    parts = [(found, keep, own) for found in enough for keep in _keeps(found) for own in (True, False)]
+    return [told for found, keep, own in parts if (told := _ranked(found, keep, own)) is not None]
 
 
 def _shared(table: Table) -> dict[str, Any]:
@@ -135,10 +137,11 @@ def _keeps(tables: Sequence[Table]) -> list[float]:
     return sorted({row.keep for table in tables for row in table.rows if row.baseline != "full"})
 
 
-def _ranked(tables: Sequence[Table], keep: float) -> AverageRanks | None:
+def _ranked(tables: Sequence[Table], keep: float, own: bool) -> AverageRanks | None:
     blocks: dict[str, dict[tuple[str, str, str], Row]] = {}
     for table in tables:
-        rows = {(r.scorer or "", r.selector, r.variant): r for r in table.rows if r.keep == keep and _may_rank(r)}
+        fitting = [row for row in table.rows if row.keep == keep and row.own is own and _may_rank(row)]
+        rows = {(row.scorer or "", row.selector, row.variant): row for row in fitting}
         contenders = any(row.baseline is None for row in rows.values())
         if contenders and len(rows) > len(blocks.get(table.conditions["dataset"], ())):
             blocks[table.conditions["dataset"]] = rows
@@ -152,7 +155,7 @@ def _ranked(tables: Sequence[Table], keep: float) -> AverageRanks | None:
     order = sorted(range(len(common)), key=lambda j: (tested.average[j], seen[common[j]]))
     average = tuple(float(tested.average[j]) for j in order)
     return AverageRanks(
-        conditions=_shared(tables[0]) | dict(tables[0].split),
+        conditions=_shared(tables[0]) | dict(tables[0].split) | {"source": "here" if own else "reported"},
         keep=keep,
         data_sets=tuple(names),
         methods=tuple(seen[common[j]] for j in order),

@@ -152,8 +152,12 @@ def _nearest(trials: Sequence[TrialResult], reference: str, epochs: int, n: int)
 
 def method(trial: TrialResult) -> tuple[str, str, float, str, bool]:
     """What a row is: scorer, selector, keep; an index file counts by its content; what others report is apart."""
-    content = trial.selection if trial.selector == "subset" else ""
-    return trial.scorer or "", trial.selector, trial.keep, content, trial.source == "here"
+    return trial.scorer or "", trial.selector, trial.keep, content(trial), trial.source == "here"
+
+
+def content(trial: TrialResult) -> str:
+    """What an index file holds, "" for a method."""
+    return trial.selection if trial.selector == "subset" else ""
 
 
 def _split(trials: Iterable[TrialResult], key: Callable[[TrialResult], Hashable]) -> dict[Any, list[TrialResult]]:

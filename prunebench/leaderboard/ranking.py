@@ -67,14 +67,16 @@ def board(
     group_by: Sequence[str] = ("dataset", "budget", "model"),
     labels: Labels | None = None,
     variant_of: Variant | None = None,
+    definition_of: Variant | None = None,
     track: str = "open",
     margin: float = MARGIN,
 ) -> Board:
     """The board of these results: a function of them alone, whatever their order.
 
     ``failures`` are counted, never numbers. ``variant_of`` tells apart records of one method and one seed, by default
-    by the versions of the packages that made them. On the ``track`` "label-free" stand the rows whose scorer and
-    selector saw no labels, compared with uniform random at as many revealed labels (k: those of the selected examples).
+    by the versions of the packages that made them; ``definition_of`` those of a method that was defined anew, whatever
+    their seeds ("" where nothing tells it). On the ``track`` "label-free" stand the rows whose scorer and selector saw
+    no labels, compared with uniform random at as many revealed labels (k: those of the selected examples).
     ``margin``: percentage points within which a method counts as good as what it is compared with, see `verdicts`.
 
     Raises:
@@ -88,7 +90,7 @@ def board(
     given = _once({_identity(t): t for t in results if on_track(t, track)}.values())
     usable = [t for t in given if math.isfinite(t.accuracy) and 0 <= t.accuracy <= 1]
     found = sorted(groups(usable), key=lambda g: _place(g, order))
-    made = tables(found, split_by, labels, variant_of or versions, RIVALS[track], margin)
+    made = tables(found, split_by, labels, (variant_of or versions, definition_of), RIVALS[track], margin)
     hidden = _left_out(given, usable, made)
     failed = tuple(sorted(failures, key=lambda f: str(f.get("id", ""))))
     moved = tuple(transfers(made, RIVALS[track]))

@@ -49,6 +49,7 @@ class Row:
     variant: str  # "" unless records of one method must be told apart
     trials: tuple[TrialResult, ...]  # by seed
     accuracy: Summary
+    scorings: int | None = None  # scoring runs that the trials of its table share; None where nothing was scored
     difference: Difference | None = None  # to class-balanced (label-free: uniform) random with as many examples
     score_seconds: float | None = None  # as if alone
     select_seconds: float | None = None  # as if alone
@@ -60,6 +61,11 @@ class Row:
         None  # of `difference`: "win", "tie", "loss", "open", see `verdicts`; None without an interval
     )
     pareto: bool | None = None  # on the front of accuracy and total cost; None for the full data and oracles
+
+    @property
+    def own(self) -> bool:
+        """Made here, and not what others report: only such seconds are of one machine."""
+        return self.trials[0].source == "here"
 
     @property
     def by_seed(self) -> dict[int, float]:
@@ -86,9 +92,10 @@ class Row:
 
     @property
     def runs(self) -> dict[int, int] | None:
-        """Seed -> scoring run, where several had a part; None where a scoring had none, or all seeds share one."""
-        found = {t.seed: t.score_seed for t in self.trials}
-        return None if unscored(self.trials[0]) or len(set(found.values())) == 1 else found
+        """Seed -> scoring run, where the table has several; None where a scoring had no part."""
+        if unscored(self.trials[0]) or (self.scorings or 1) == 1:
+            return None
+        return {t.seed: t.score_seed for t in self.trials}
 
     @property
     def class_counts(self) -> list[float]:

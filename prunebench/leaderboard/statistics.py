@@ -6,8 +6,9 @@
                  permutation test by sign flips, told where 2 / 2^n, the least it can give, is at most 0.05: n >= 6
     runs:        values that share one of G scoring runs are no independent evidence. With e_g = sum of (a_s - m) over
                  those of run g:  se^2 = G / (G - 1) * sum(e_g^2) / n^2  and G - 1 degrees of freedom (Liang & Zeger
-                 1986); with as many runs as values that is the interval above, with one run it is not used. Such
-                 an interval is a t-interval however many seeds there are, and signs are flipped run by run
+                 1986); with as many runs as values that is the interval above. Where there is one run, or the e_g
+                 are all 0 though values differ, there is no interval and no p. Such an interval is a t-interval
+                 however many seeds there are, and signs are flipped run by run
     Holm (1979): p sorted ascending, adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j))
 
 Student's distribution comes from `scipy.special`, which is what `scipy.stats.t` calls: thousands of rows take no time.
@@ -26,20 +27,26 @@ from .resampling import bca_interval, expanded_level, sign_flip_p
 
 LEVEL = 0.05
 BOOTSTRAPPED = 8  # from so many values on intervals are BCa
-_NO_SPREAD = 1e-12  # accuracies are in 0..1: what lies below is rounding
+DIGITS = 9  # accuracies are in 0..1: means that agree in so many are the same
+_NO_SPREAD = 1e-12  # what lies below is rounding
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and spread over n seeds; one seed has no spread and no interval."""
+    """Mean and spread over n seeds; one seed has no spread and no interval, seeds of one run no interval."""
 
     n: int
     mean: float
     sd: float | None
     half: float | None  # half the width of the 95 % interval
-    interval: str | None = None  # how it was made, "t" or "BCa"; None with one seed
+    interval: str | None = None  # how it was made, "t" or "BCa"; None where there is none
     low: float | None = None  # its ends: a BCa interval need not be symmetric about the mean
     high: float | None = None
+
+    @property
+    def rounded(self) -> float:
+        """The mean to be ranked by, without the last bits: the same sum of other summands is the same."""
+        return round(self.mean, DIGITS)
 
 
 @dataclass(frozen=True)
@@ -49,9 +56,9 @@ class Difference:
     n: int
     mean: float
     half: float | None
-    p: float | None  # paired t, two-sided; None for one pair, and where all differences are the same
+    p: float | None  # paired t, two-sided; None for one pair or run, and where all differences are the same
     p_holm: float | None = None  # adjusted over the family shown
-    interval: str | None = None  # how it was made, "t" or "BCa"; None for one pair
+    interval: str | None = None  # how it was made, "t" or "BCa"; None for one pair or run
     low: float | None = None  # its ends: a BCa interval need not be symmetric about the mean
     high: float | None = None
     permutation: float | None = None  # paired permutation, two-sided; None where it cannot reach the level at all
@@ -69,9 +76,10 @@ class Difference:
 
 
 def summarise(values: Sequence[float], runs: Sequence[int] | None = None, interval: str | None = None) -> Summary:
-    """Mean, sd and 95 % interval of ``values`` (n,), n >= 1; ``runs`` (n,) say which share one.
+    """Mean, sd and 95 % interval of ``values`` (n,), n >= 1; ``runs`` (n,), of several, say which share one.
 
     ``interval`` is "t" or "BCa"; None takes BCa from `BOOTSTRAPPED` values on. Values that share runs get t.
+    Those of one run get none.
 
     Raises:
         ValueError: there is no value.
@@ -88,22 +96,26 @@ def summarise(values: Sequence[float], runs: Sequence[int] | None = None, interv
         low, high = bca_interval(values, expanded_level(n)) if sd > _NO_SPREAD else (mean, mean)
         return Summary(n, mean, sd, (high - low) / 2, "BCa", low, high)
     error, degrees = _error([v - mean for v in values], sd, runs)
+    if degrees == 0 or (error <= _NO_SPREAD < sd):
+        return Summary(n, mean, sd, None)
     half = t_quantile(degrees) * error
     return Summary(n, mean, sd, half, "t", mean - half, mean + half)
 
 
 def _clustered(n: int, runs: Sequence[int] | None) -> bool:
     """Whether some of n values share a run and others do not."""
-    return runs is not None and 1 < len(set(runs)) < n
+    return runs is not None and len(set(runs)) < n
 
 
 def _error(deviations: Sequence[float], sd: float, runs: Sequence[int] | None) -> tuple[float, int]:
-    """The standard error of a mean, and its degrees of freedom."""
+    """The standard error of a mean, and its degrees of freedom; none within one run."""
     n = len(deviations)
     if not _clustered(n, runs):
         return sd / math.sqrt(n), n - 1
     sums = _sums(deviations, runs)
     groups = len(sums)
+    if groups == 1:
+        return math.inf, 0
     return math.sqrt(groups / (groups - 1) * math.fsum(e * e for e in sums)) / n, groups - 1
 
 
@@ -137,11 +149,16 @@ def paired(
 
 
 def _t_test(differences: Sequence[float], found: Summary, runs: Sequence[int] | None) -> float | None:
-    """Two-sided p of the paired t-test; None where nothing varies."""
-    if found.sd is None or found.sd <= _NO_SPREAD:
+    """Two-sided p of the paired t-test; None where nothing varies, and without an interval."""
+    if found.sd is None or found.half is None or found.sd <= _NO_SPREAD:
         return None
     error, degrees = _error([d - found.mean for d in differences], found.sd, runs)
-    return None if error <= _NO_SPREAD else 2 * float(stdtr(degrees, -abs(found.mean / error)))
+    return 2 * float(stdtr(degrees, -abs(found.mean / error)))
+
+
+def same(found: Summary | Difference) -> bool:
+    """Whether no seed differs from another: an interval of no width, which says nothing of how sure the mean is."""
+    return found.half is not None and found.half <= 10**-DIGITS
 
 
 def adjusted(differences: Sequence[Difference | None]) -> list[Difference | None]:

@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..store import Store
 from ..training.allocation import without_collection
 from ..types import Cost, TrialResult
+from .definitions import definitions
 from .labels import Labels
 from .ranking import Board, board, versions
 from .verdicts import MARGIN
@@ -66,6 +67,7 @@ def leaderboard(
         group_by=group_by,
         labels=labels,
         variant_of=lambda trial: _definition(trial, opened) or versions(trial),
+        definition_of=definitions(opened),
         track=track,
         margin=margin,
     )

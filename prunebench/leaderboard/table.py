@@ -18,6 +18,7 @@ from .statistics import summarise
 from .verdicts import MARGIN
 
 Variant = Callable[[TrialResult], str]
+Apart = tuple[Variant, Variant | None]  # of trials of one seed, and of all; None: nothing tells these apart
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,18 @@ class Table:
 
     @property
     def missing(self) -> int:
-        """Cells that other rows of this table have a seed for."""
-        seeds = len(self.seeds)
-        return sum(seeds - row.accuracy.n for row in self.rows)
+        """Cells that other rows of this table and the same source have a seed for."""
+        sources = [[row for row in self.rows if row.own is own] for own in (True, False)]
+        return sum(
+            len({t.seed for row in rows for t in row.trials}) - row.accuracy.n for rows in sources for row in rows
+        )
 
 
 def tables(
     found: Sequence[Group],
     split_by: Sequence[str],
     labels: Labels | None,
-    variant_of: Variant,
+    apart: Apart,
     rival: str = "balanced",
     margin: float = MARGIN,
 ) -> list[Table]:
@@ -57,40 +60,53 @@ def tables(
     selectors = labels_for("selector", (t.selector for t in trials), labels)
     made = []
     for group in found:
-        rows, left_out = _rows(group.trials, variant_of)
-        rows = [_labelled(row, scorers, selectors) for row in rows]
+        rows, left_out = _rows(group, apart)
+        rows = [_labelled(row, scorers, selectors) for row in _kept(rows)]
         for split, members in _split(rows, split_by):
             told = _paid(compared(members, rival, margin), group.conditions["train_budget"])
             made.append(Table(group.conditions, split, tuple(_sorted(told)), left_out))
     return [table for table in made if table.rows]
 
 
-def _rows(trials: Iterable[TrialResult], variant_of: Variant) -> tuple[list[Row], tuple[TrialResult, ...]]:
+def _rows(group: Group, apart: Apart) -> tuple[list[Row], tuple[TrialResult, ...]]:
     by_method: dict[Any, list[TrialResult]] = defaultdict(list)
-    for trial in trials:
+    for trial in group.trials:
         by_method[method(trial)].append(trial)
     rows, left_out = [], []
     for alike in by_method.values():
-        for variant, members in _variants(alike, variant_of).items():
+        for variant, members in _variants(alike, apart).items():
             seeds = Counter(t.seed for t in members)
             one = [t for t in members if seeds[t.seed] == 1]
             left_out += [t for t in members if seeds[t.seed] > 1]
             if one:
-                rows.append(_row(sorted(one, key=lambda t: t.seed), variant))
+                rows.append(_row(sorted(one, key=lambda t: t.seed), variant, group.conditions["scorings"]))
     return rows, tuple(left_out)
 
 
-def _variants(trials: Sequence[TrialResult], variant_of: Variant) -> dict[str, list[TrialResult]]:
-    """Trials of one row; told apart only where there are several for one seed (the method changed in between)."""
-    if len({t.seed for t in trials}) == len(trials):
-        return {"": list(trials)}
+def _variants(trials: Sequence[TrialResult], apart: Apart) -> dict[str, list[TrialResult]]:
+    """Trials of one row, by definition; those of one more told apart where there are several for one seed."""
+    variant_of, definition_of = apart
+    defined = _parted(trials, definition_of) if definition_of else {"": list(trials)}
+    if len(defined.keys() - {""}) < 2:
+        defined = {"": list(trials)}
+    found: dict[str, list[TrialResult]] = {}
+    for definition, alike in defined.items():
+        parts = {definition: alike}
+        if len({t.seed for t in alike}) < len(alike):
+            parts = _parted(alike, variant_of)
+            parts = parts if len(parts) > 1 else {definition: alike}
+        found |= parts
+    return found
+
+
+def _parted(trials: Sequence[TrialResult], by: Variant) -> dict[str, list[TrialResult]]:
     found: dict[str, list[TrialResult]] = defaultdict(list)
     for trial in trials:
-        found[variant_of(trial)].append(trial)
-    return dict(found) if len(found) > 1 else {"": list(trials)}
+        found[by(trial)].append(trial)
+    return dict(found)
 
 
-def _row(trials: Sequence[TrialResult], variant: str) -> Row:
+def _row(trials: Sequence[TrialResult], variant: str, scorings: int | None) -> Row:
     first = trials[0]
     ranks, chosen = first.scorer is not None, first.selector not in ("full", "subset") and not dynamic(first)
     row = Row(
@@ -103,6 +119,7 @@ def _row(trials: Sequence[TrialResult], variant: str) -> Row:
         variant=variant,
         trials=tuple(trials),
         accuracy=summarise([t.accuracy for t in trials]),
+        scorings=scorings,
         score_seconds=mean_of([t.score_cost.alone_seconds for t in trials]) if ranks else None,
         select_seconds=mean_of([t.select_cost.alone_seconds for t in trials]) if chosen else None,
         train_seconds=mean_of([t.train_cost.seconds for t in trials]),
@@ -110,6 +127,20 @@ def _row(trials: Sequence[TrialResult], variant: str) -> Row:
     if row.runs is None:
         return row
     return replace(row, accuracy=summarise(list(row.by_seed.values()), list(row.runs.values())))
+
+
+def _kept(rows: Sequence[Row]) -> list[Row]:
+    """Index files, whose keep ratio is k / N, under that of a method that keeps as many: the nearest of several."""
+    told = defaultdict[int, set[float]](set)
+    for row in rows:
+        if row.selector not in ("full", "subset"):
+            told[row.examples].add(row.keep)
+    return [
+        replace(row, keep=min(sorted(told[row.examples]), key=lambda keep: abs(keep - row.keep)))
+        if row.selector == "subset" and told[row.examples]
+        else row
+        for row in rows
+    ]
 
 
 def _labelled(row: Row, scorers: Mapping[str, str], selectors: Mapping[str, str]) -> Row:
@@ -148,10 +179,13 @@ SPLITS = tuple(_SPLITS)
 
 
 def _paid(rows: Sequence[Row], train_budget: str) -> list[Row]:
-    """Each row of a selection with the trainings after which it has paid for itself, where the full data stand."""
-    whole = [row.train_seconds for row in rows if row.baseline == "full"]
-    full, told = mean_of(whole) if whole else None, []
+    """Each row of a selection with the trainings after which it has paid for itself, where the full data stand: those
+    of the same source first."""
+    whole = [row for row in rows if row.baseline == "full"]
+    told = []
     for row in rows:
+        beside = [r.train_seconds for r in whole if r.own == row.own] or [r.train_seconds for r in whole]
+        full = mean_of(beside) if beside else None
         selecting = None if row.select_seconds is None else (row.score_seconds or 0.0) + row.select_seconds
         count = None if selecting is None else reuses(selecting, full, row.train_seconds, train_budget)
         told.append(row if count is None else replace(row, reuses=count))
@@ -160,5 +194,5 @@ def _paid(rows: Sequence[Row], train_budget: str) -> list[Row]:
 
 def _sorted(rows: Iterable[Row]) -> list[Row]:
     return sorted(
-        rows, key=lambda r: (r.oracle, r.baseline == "full", r.keep, -r.accuracy.mean, r.label, r.scorer or "")
+        rows, key=lambda r: (r.oracle, r.baseline == "full", r.keep, -r.accuracy.rounded, r.label, r.scorer or "")
     )

@@ -8,6 +8,7 @@ architecture m and seed s,
     gap(s) = g_ref(s) - mean of g_m(s) over all m != ref
 
 with mean and 95 % interval over the seeds that all these trainings have. Positive: the others see less of the gain.
+One's own trainings and those that others report are not mixed. What no network scored, an index file, has no gap.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .comparisons import partner
+from .groups import unscored
 from .rows import Row
 from .statistics import Difference, paired
 from .table import Table
@@ -67,7 +69,7 @@ def _of_table(table: Table, others: Mapping[str, Table], rival: str) -> list[Tra
     found = []
     named = {m: {_named(row): row for row in reversed(other.rows)} for m, other in others.items()}
     for row in table.rows:
-        if row.baseline or row.oracle:
+        if row.oracle or unscored(row.trials[0]):
             continue
         own = _gains(row, table, rival)
         elsewhere = {m: _gains(named[m].get(_named(row)), other, rival) for m, other in others.items()}
@@ -90,15 +92,14 @@ def _transfer(
 
 
 def _named(row: Row) -> tuple[Any, ...]:
-    """Method, keep ratio and variant; an index file counts by its content."""
-    file = row.trials[0].selection if row.selector == "subset" else ""
-    return row.scorer, row.selector, row.keep, row.variant, file
+    """Method, keep ratio, variant and source."""
+    return row.scorer, row.selector, row.keep, row.variant, row.own
 
 
 def _gains(row: Row | None, table: Table, rival: str) -> dict[int, float]:
-    """Seed -> accuracy above the rival's, in 0..1."""
+    """Seed -> accuracy above the rival's of the same source, in 0..1."""
     against = partner(row, table.rows, rival) if row else None
-    if row is None or against is None:
+    if row is None or against is None or against.own != row.own:
         return {}
     theirs = against.by_seed
     return {seed: accuracy - theirs[seed] for seed, accuracy in row.by_seed.items() if seed in theirs}

@@ -10,7 +10,7 @@ from .costs import told as told_reuses
 from .groups import dynamic
 from .ranking import RIVALS, Board
 from .rows import Row
-from .statistics import Difference, Summary
+from .statistics import Difference, Summary, same
 from .table import Table
 from .transfer import Transfer
 
@@ -42,6 +42,7 @@ _LABEL_FREE = {  # what another track calls a column, and says below
     FOOTNOTE[1]: "vs random: points above uniform random of as many labels, paired by seed, 95 % interval;",
 }
 _REVEALED = "Labels: how many were revealed, those of the selected examples; scoring and selecting saw none."
+_NO_SPREAD = "(no ±): seeds of one of several scoring runs, or runs that cancel out: no interval and no test."
 _ORACLE = "† an oracle: it looked at what no contender may see. A bound, compared with nothing and never ranked."
 _REPORTED = (
     "(reported): made elsewhere, from a bundle that verifies; (reproduced): also trained again here, and agreed.",
@@ -175,7 +176,7 @@ def cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def accuracy(found: Summary) -> str:
-    return f"{_hundredths(found.mean):.2f} {_spread(found.half)}"
+    return f"{_hundredths(found.mean):.2f} {_spread(found)}"
 
 
 def _hundredths(ratio: float) -> float:
@@ -183,15 +184,11 @@ def _hundredths(ratio: float) -> float:
     return round(100 * ratio, 9)
 
 
-def _spread(half: float | None) -> str:
-    """Half an interval, where seeds differ at all."""
-    if half is None:
-        return "(one seed)"
-    return f"± {100 * half:.2f}" if _spreads(half) else "(all same)"
-
-
-def _spreads(half: float | None) -> bool:
-    return half is None or half > 1e-9
+def _spread(found: Summary | Difference) -> str:
+    """Half an interval, where there is one and seeds differ at all."""
+    if found.half is None:
+        return "(one seed)" if found.n == 1 else "(no ±)"
+    return "(all same)" if same(found) else f"± {100 * found.half:.2f}"
 
 
 def difference_cell(found: Difference | None, seeds: int) -> str:
@@ -250,7 +247,7 @@ def _transfer_cells(transfer: Transfer) -> tuple[str, ...]:
 
 
 def points(found: Difference) -> str:
-    return f"{_hundredths(found.mean):+.2f} {_spread(found.half)}"
+    return f"{_hundredths(found.mean):+.2f} {_spread(found)}"
 
 
 def seconds(value: float | None) -> str:
@@ -259,8 +256,8 @@ def seconds(value: float | None) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
-def notes(board: Board) -> list[str]:
-    """What is not in the tables, one line each."""
+def notes(board: Board, columns: str = "results") -> list[str]:
+    """What is not in the tables of these columns, one line each."""
     found = []
     if not board.tables:
         found.append("No finished trials.")
@@ -274,8 +271,12 @@ def notes(board: Board) -> list[str]:
         found.append(
             f"{single} row{'s' * (single > 1)} of one seed: no interval and no test, as one seed has no spread."
         )
-    if not all(_spreads(told.half) for row in rows for told in (row.accuracy, row.difference) if told is not None):
+    beside = "best_other" if columns == "tests" else "accuracy"
+    shown = [told for row in rows for told in (row.difference, getattr(row, beside)) if told is not None]
+    if any(map(same, shown)):
         found.append("(all same): no seed differs from another, which says nothing of how sure the mean is.")
+    if any(told.half is None and told.n > 1 for told in shown):
+        found.append(_NO_SPREAD)
     if any(row.oracle for row in rows):
         found.append(_ORACLE)
     if board.left_out:

@@ -25,7 +25,8 @@ def critical_differences(board: Board) -> tuple[RankDiagram, ...]:
     """A diagram per keep ratio that enough data sets have (`prunebench.leaderboard.friedman`)."""
     return tuple(
         RankDiagram(
-            heading=f"{len(each.data_sets)} data sets · {each.conditions.get('model', '')}",
+            heading=f"{len(each.data_sets)} data sets · {each.conditions.get('model', '')}"
+            + " · reported" * (each.conditions["source"] != "here"),
             keep=each.keep,
             data_sets=each.data_sets,
             methods=each.methods,

@@ -28,7 +28,7 @@ class CurvePanel:
 
     heading: str
     curves: tuple[Curve, ...]  # methods first, then the baselines that are drawn from less than all
-    full: Estimate | None  # trained on all examples
+    full: Estimate | None  # trained on all examples, here rather than elsewhere
 
 
 def curves(board: Board) -> tuple[CurvePanel, ...]:
@@ -42,7 +42,8 @@ def curves(board: Board) -> tuple[CurvePanel, ...]:
 def panel(heading: str, table: Table, values: Sequence[Estimate | None]) -> CurvePanel:
     """The panel of any number that the rows of a table have; None for a row that has it not."""
     rows = [(row, value) for row, value in zip(table.rows, values, strict=True) if value is not None]
-    full = next((value for row, value in rows if row.baseline == "full"), None)
+    whole = sorted((pair for pair in rows if pair[0].baseline == "full"), key=lambda pair: not pair[0].own)
+    full = whole[0][1] if whole else None
     drawn: dict[Method, list[tuple[Row, Estimate]]] = {}
     for row, value in sorted(rows, key=lambda pair: (pair[0].keep, pair[0].examples)):
         if row.baseline != "full":
