@@ -151,27 +151,32 @@ def opened_stores(stores: Store | str | Path | Sequence[Store | str | Path]) -> 
 
 
 def opened_sources(stores: Source | str | Path | Sequence[Source | str | Path]) -> list[Source]:
-    """Stores and bundles, opened; of a folder of bundles all of them. What `verify` wrote beside them is no argument.
+    """Stores, then bundles, opened; of a folder of bundles all of them, and all bundles held against each other. What
+    `verify` wrote beside them is no argument.
 
     Raises:
         UserError: a store or bundle that is not there.
         VerifyError: a bundle that is not sound.
     """
     found: list[Source] = []
+    bundles: list[Path] = []
     for place in _listed(stores):
         if not isinstance(place, str | Path):
             found.append(place)
         elif not Path(place).exists():
             found += opened_stores(place)
         elif not str(place).endswith(REPRODUCED):
-            found += _bundles(Path(place)) if holds_bundles(Path(place)) else opened_stores(place)
-    return found
+            if holds_bundles(Path(place)):
+                bundles.append(Path(place))
+            else:
+                found += opened_stores(place)
+    return [*found, *(_bundles(bundles) if bundles else ())]
 
 
-def _bundles(place: Path) -> list[Bundle]:
+def _bundles(places: Sequence[Path]) -> list[Bundle]:
     from ..bundles.verifying import read_sound  # knows models: not for those who have stores alone
 
-    return read_sound(place)
+    return read_sound(places)
 
 
 def _listed(stores: Any) -> list[Any]:
