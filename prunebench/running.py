@@ -130,7 +130,7 @@ def note_failure(harness: Harness, plan: Plan, cell: Cell, outcome: Outcome, tel
         "notes": list(outcome.notes),
         "dataset": harness.dataset.name,
         "fingerprint": harness.dataset.fingerprint,
-        "train_budget": plan.budget,
+        **{"train_budget": plan.budget, "image_size": harness.dataset.image_size, "steps": plan.steps},
         **{name: getattr(cell, name) for name in ("scorer", "selector", "keep", "model", "seed")},
         "provenance": harness.provenance(),
     }

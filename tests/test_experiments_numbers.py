@@ -11,6 +11,7 @@ from test_leaderboard import BWS, DRD, trial
 from prunebench import registry as plugins
 from prunebench.experiments.endings import dots, quintiles
 from prunebench.experiments.endings.atlas import correlation, overlap
+from prunebench.experiments.endings.drawing import draw_dots, draw_lines
 from prunebench.experiments.endings.rows import option, rows_of
 from prunebench.experiments.endings.tsne import evenly, strata
 from prunebench.experiments.measuring import accuracies, comparisons, margin
@@ -48,6 +49,15 @@ def test_without_a_published_deviation_the_error_is_ours_alone():
     assert found.standard_errors == pytest.approx(2 / math.sqrt(4 / 3)) and not found.at_least
 
 
+def test_seeds_that_share_a_scoring_run_are_no_independent_evidence():
+    """Deviations of (88, 80, 88, 80), the runs alternating: sums of +8 and -8, so se^2 = 2 * 128 / 16 = 16."""
+    ours = replace(OURS, values=(88.0, 80.0, 88.0, 80.0), steps=(120,), runs=(0, 1, 0, 1))
+    assert compare(replace(THEIRS, sd=None, n=None), [ours]).standard_errors == pytest.approx(1)
+    assert compare(THEIRS, [ours]).standard_errors == pytest.approx(4 / math.sqrt(16 + 1 / 4))
+    alone = replace(ours, runs=None)
+    assert compare(THEIRS, [alone]).standard_errors == pytest.approx(4 / math.sqrt(64 / 12 + 1 / 4))
+
+
 def test_one_seed_has_a_difference_and_no_standard_error():
     found = compare(THEIRS, [replace(OURS, values=(83.0,), steps=(120,))])
     assert (found.difference, found.standard_errors) == (3.0, None)
@@ -79,6 +89,15 @@ def test_the_most_alike_of_several_measured_ones_is_compared():
     assert compare(THEIRS, [replace(OURS, which=("a", "b", 0.3))]).why == "not measured"
 
 
+def test_of_tables_that_fit_equally_well_none_is_chosen():
+    small = replace(OURS, image_size=64, values=(50.0, 52.0))
+    for order in ([OURS, small], [small, OURS]):
+        found = compare(THEIRS, order)
+        assert found.difference is None and "2 tables fit it equally well" in found.why
+        assert "224 px, resnet18 (82.00)" in found.why and "64 px, resnet18 (51.00)" in found.why
+    assert compare(THEIRS, [OURS, OURS]).difference == 2.0  # one row that stands in two tables
+
+
 def test_their_best_epoch_is_compared_with_ours():
     found = compare(replace(THEIRS, reporting="best"), [replace(OURS, best=(85.0, 85.0, 88.0))])
     assert found.difference == 6.0
@@ -98,6 +117,28 @@ def test_margin_is_the_mean_over_keep_ratios_seed_by_seed():
     assert margin(found, which).values == pytest.approx((10.0, 5.0))  # (5 + 15) / 2 and (-5 + 15) / 2
     assert margin(found, (*which[:3], 0.05)) is None
     assert margin(found, (DRD, "nobody", BWS, 0.4)) is None
+
+
+def test_a_margin_knows_which_seeds_share_a_scoring_run():
+    results = [
+        make(seed=s, score_seed=s % 2, accuracy=a)
+        for s, a in enumerate((0.9, 0.8, 0.9))
+        for make in (trial, forgetting)
+    ]
+    (found,) = board(results).tables
+    assert margin(found, (DRD, forgetting().scorer, BWS, 0.4)).runs == (0, 1, 0)
+
+
+def test_rows_and_figures_have_the_ends_of_an_interval_that_is_not_symmetric():
+    found = board([trial(seed=s, accuracy=a) for s, a in enumerate((0.90, 0.905, 0.91, 0.90, 0.91, 0.905, 0.90, 0.60))])
+    accuracy, (row,) = found.tables[0].rows[0].accuracy, rows_of(found)
+    assert accuracy.interval == "BCa" and row["accuracy"] - row["low"] > row["high"] - row["accuracy"]
+    assert (row["low"], row["high"]) == pytest.approx((100 * accuracy.low, 100 * accuracy.high), abs=1e-4)
+    (bar, *_) = draw_dots([row], "title").axes[0].lines
+    assert list(bar.get_xdata()) == [row["low"], row["high"]]
+    (band,) = draw_lines([row | {"x": 1, "line": "a"}], [], "title", "x").axes[0].collections
+    drawn = band.get_paths()[0].vertices[:, 1]
+    assert (drawn.min(), drawn.max()) == (row["low"], row["high"])
 
 
 def test_accuracies_and_rows_are_those_of_the_board():

@@ -271,6 +271,29 @@ def test_different_epochs_stand_in_different_tables():
     assert all(len(t.rows) == 4 for t in found.tables)
 
 
+def test_step_counts_that_no_one_rate_gives_stand_in_different_tables():
+    """10 steps for 100 examples is 100 for 1000; 11 is 101 to 110. A slack in the bounds made one table of these."""
+    common = {"train_budget": "epochs", "setting": ""}
+    few, more = (trial(keep=0.1, examples=100, steps=s, accuracy=0.8 + s / 1000, **common) for s in (10, 11))
+    whole = [full(examples=1000, steps=s, **common) for s in (100, 101)]
+    for trials in ([few, more, *whole], [few, dataclasses.replace(more, scorer="prunebench/aum()"), *whole]):
+        found = board(trials)
+        assert [table.conditions["steps"] for table in found.tables] == [[10, 100], [11, 101]]
+        assert found.left_out == 0 and all(len(table.rows) == 2 for table in found.tables)
+
+
+def test_long_trainings_of_equal_epochs_stand_in_one_table():
+    """ImageNet: 1,281,167 examples, 500,000 steps. The bounds of a rate are held exactly."""
+    n, whole = 1_281_167, 500_000
+    ks = (1, 2, 3, 7, 12_811, 12_812, 128_117, 640_584, n - 1)
+    trials = [
+        trial(keep=k / n, examples=k, steps=-(-whole * k // n), train_budget="epochs", selector=f"x/own(k={k})")
+        for k in ks
+    ]
+    (table,) = board([*trials, full(examples=n, steps=whole, train_budget="epochs")]).tables
+    assert len(table.rows) == len(ks) + 1
+
+
 def test_records_of_two_versions_of_a_method_are_two_rows():
     new = {"plugins": {"prunebench": "0.1.0", "prunebench-drd": "0.2.0"}}
     results = [trial(seed=s, accuracy=0.8) for s in range(2)]

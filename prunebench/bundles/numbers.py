@@ -148,6 +148,7 @@ def _refuse_other_subset(trial: Record, selection: Record) -> None:
         "scorer": (result["scorer"], told["scorer"]),
         "keep": (result["keep"], selection.identity["keep"]),
         "label_free": (result["label_free"], told["label_free"]),
+        "oracle": (result.get("oracle", False), told.get("oracle", False)),
     }
     if selection.identity["method"]["text"] != SUBSET:  # one index file serves all seeds
         pairs["seed"] = (result["seed"], selection.identity["seed"])

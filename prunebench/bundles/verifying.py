@@ -9,6 +9,7 @@ from .. import registry as plugins
 from ..errors import UserError, VerifyError
 from ..interop.files import refuse_unplaceable
 from .against_data import Data, check_data, check_selected_again, load_all
+from .claims import check_claims
 from .containers import bundles_in, is_bundle
 from .contents import Bundle, open_bundle
 from .numbers import check_numbers, check_subsets
@@ -44,7 +45,7 @@ def verify(
         raise UserError(f"--retrain and --seed must be at least 0, got {retrain} and {seed}")
     refuse_no_weights(pretrained)
     place = Path(path)
-    bundles = read([place] if is_bundle(place) or not place.is_dir() else bundles_in(place))
+    bundles = read(_paths(place))
     if not bundles:
         raise UserError(f"there is no bundle in {place}: give a folder or a .zip that `prunebench submit` wrote")
     for bundle in filter(_sound, bundles) if retrain else ():
@@ -68,22 +69,25 @@ def read(paths: Sequence[Path]) -> list[Bundle]:
     Raises:
         UserError: no bundle there.
     """
-    bundles = [open_bundle(path) for path in paths]
+    bundles, registry = [open_bundle(path) for path in paths], plugins.installed()
     for bundle in filter(_sound, bundles):
         check_subsets(bundle)
+        check_claims(bundle, registry)
         check_numbers(bundle)
-    check_replays([bundle for bundle in bundles if _sound(bundle)], plugins.installed())
+    check_replays([bundle for bundle in bundles if _sound(bundle)], registry)
     return bundles
 
 
-def read_sound(place: Path) -> list[Bundle]:
-    """The bundle at ``place``, or all that lie in that folder, with what was trained again of them.
+def read_sound(places: Sequence[Path]) -> list[Bundle]:
+    """The bundles at ``places``, and all that lie in those that are folders, with what was trained again of them.
+
+    All are read together, so that none stands for another.
 
     Raises:
         UserError: no bundle there.
         VerifyError: one is not sound, or a trial of it was trained again and came out otherwise.
     """
-    bundles = read([place] if is_bundle(place) else bundles_in(place))
+    bundles = read([path for place in places for path in _paths(place)])
     for bundle in bundles:
         verdict = bundle.verdict
         if not verdict.sound:
@@ -96,6 +100,10 @@ def read_sound(place: Path) -> list[Bundle]:
                     f"{found['reproduced']:.4f} when it was trained again; leave it out"
                 )
     return bundles
+
+
+def _paths(place: Path) -> list[Path]:
+    return [place] if is_bundle(place) or not place.is_dir() else bundles_in(place)
 
 
 def _sound(bundle: Bundle) -> bool:

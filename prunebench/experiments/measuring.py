@@ -63,7 +63,9 @@ def margin(table: Table, which: tuple[Any, ...]) -> Measured | None:
         return None
     points = [[100 * (ours[keep].by_seed[seed] - theirs[keep].by_seed[seed]) for keep in keeps] for seed in common]
     shared = _shared(table, [rows[keep] for rows in (ours, theirs) for keep in keeps])
-    return Measured("margin", which, **shared, values=tuple(sum(p) / len(p) for p in points))
+    run = {t.seed: t.score_seed for t in ours[keeps[0]].trials}
+    values = tuple(sum(p) / len(p) for p in points)
+    return Measured("margin", which, **shared, values=values, runs=tuple(run[seed] for seed in common))
 
 
 def _shared(table: Table, rows: Sequence[Row]) -> dict[str, Any]:

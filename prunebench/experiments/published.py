@@ -2,10 +2,12 @@
 
     z = (m - p) / sqrt(s_m^2 / n_m + s_p^2 / n_p)        m, s_m, n_m: mean, sd, seeds measured; p, s_p, n_p: published
 
+Where seeds share scoring runs, the standard error over runs stands for s_m / sqrt(n_m), see `leaderboard.statistics`.
 Where a paper tells its deviation s_p but not its n_p, n_p = 1 is taken, and |z| is at least what is told; without s_p
 the standard error is that of the measured mean alone. z is given where both are of one data set, setting, network and
 training length, so far as the source tells them; else what differs is told in its place. A source that reports its best
-test epoch is compared with our best one, where there was a look at it.
+test epoch is compared with our best one, where there was a look at it. Where several tables fit a number equally well
+and tell other accuracies, none is chosen.
 
 The files in ``reference/`` hold numbers whose source was read, and no others:
 
@@ -25,7 +27,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..json_files import read_object
-from ..leaderboard.statistics import Summary, summarise
+from ..leaderboard.statistics import Summary, standard_error, summarise
 from ..spec import near
 
 FOLDER = Path(__file__).parent / "reference"
@@ -158,9 +160,12 @@ def compare(entry: Published, measured: Sequence[Measured]) -> Comparison:
     reasons = [differing(entry, m) for m in found]
     best = min(range(len(found)), key=lambda i: len(reasons[i]))
     ours, why = found[best], reasons[best]
-    values = ours.best if entry.reporting == "best" and ours.best else ours.values
-    summary = summarise(values, ours.runs)
-    on = f"{ours.dataset} of {ours.image_size} px, {ours.network}"
+    fitting = [m for m, reason in zip(found, reasons, strict=True) if not reason]
+    if len({_values(entry, m) for m in fitting}) > 1:
+        tables = " and ".join(f"{_on(m)} ({summarise(_values(entry, m)).mean:.2f})" for m in fitting)
+        why = [f"{len(fitting)} tables fit it equally well, {tables}"]
+    values = _values(entry, ours)
+    summary, on = summarise(values, ours.runs), _on(ours)
     if why:
         return Comparison(entry, summary, on, why="; ".join(why))
     difference = summary.mean - entry.mean
@@ -169,16 +174,25 @@ def compare(entry: Published, measured: Sequence[Measured]) -> Comparison:
         summary,
         on,
         difference,
-        standard_errors(difference, summary, entry),
+        standard_errors(difference, standard_error(values, ours.runs), entry),
         at_least=entry.sd is not None and entry.n is None,
     )
 
 
-def standard_errors(difference: float, ours: Summary, theirs: Published) -> float | None:
-    """z; None where one seed was measured, or neither has a spread."""
-    if ours.sd is None:
+def _values(entry: Published, measured: Measured) -> tuple[float, ...]:
+    """Of the epoch that the paper reports."""
+    return measured.best if entry.reporting == "best" and measured.best else measured.values
+
+
+def _on(measured: Measured) -> str:
+    return f"{measured.dataset} of {measured.image_size} px, {measured.network}"
+
+
+def standard_errors(difference: float, ours: float | None, theirs: Published) -> float | None:
+    """z; ``ours``: standard error of the measured mean. None where one seed was measured, or neither has a spread."""
+    if ours is None:
         return None
-    variance = ours.sd**2 / ours.n + (0.0 if theirs.sd is None else theirs.sd**2 / (theirs.n or 1))
+    variance = ours**2 + (0.0 if theirs.sd is None else theirs.sd**2 / (theirs.n or 1))
     return difference / math.sqrt(variance) if variance > 0 else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from operator import attrgetter
 from typing import Any
 
@@ -14,7 +15,6 @@ TRAINED = (  # how a trial was trained and tested
     *("dataset", "fingerprint", "test_fingerprint", "image_size", "setting", "model", "pretrained", "recipe"),
     *("train_budget", "budget_seconds", "policy", "threads", "precision", "protocol"),
 )
-_SLACK = 1e-9  # relative: a step count is the ceiling of a floating-point quotient
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,24 @@ def _by_training(trials: Iterable[TrialResult]) -> Iterator[tuple[dict[str, Any]
 def _by_length(trials: Sequence[TrialResult]) -> list[list[TrialResult]]:
     """Budget "steps": as many steps. "cost": any. Budget "epochs": one rate r for all k, steps = ceil(r * k).
 
-    A trial tells its rate only up to an interval, ((steps - 1) / k, steps / k]. Rates are the fewest that explain all
-    trials; a trial that two rates explain is the same training under both.
+    A trial tells its rate only up to an interval, ((steps - 1) / k, steps / k], whose ends are held exactly. Rates are
+    the fewest that explain all trials; a trial that two rates explain is the same training under both.
     """
     if trials[0].train_budget == "cost":
         return [list(trials)]
     if trials[0].train_budget == "steps":
         return list(_split(trials, lambda t: t.steps).values())
-    rates: list[float] = []
-    for trial in sorted(trials, key=lambda t: t.steps / t.examples):
+    rates: list[Fraction] = []
+    for trial in sorted(trials, key=lambda t: Fraction(t.steps, t.examples)):
         if not any(_explains(rate, trial) for rate in rates):
-            rates.append(trial.steps / trial.examples)
+            rates.append(Fraction(trial.steps, trial.examples))
     return [[t for t in trials if _explains(rate, t)] for rate in rates]
 
 
-def _explains(rate: float, trial: TrialResult) -> bool:
-    presentations = rate * trial.examples
-    return (trial.steps - 1) * (1 - _SLACK) < presentations <= trial.steps * (1 + _SLACK)
+def _explains(rate: Fraction, trial: TrialResult) -> bool:
+    """Whether steps - 1 < rate * k <= steps; in integers."""
+    exact = rate.numerator * trial.examples
+    return (trial.steps - 1) * rate.denominator < exact <= trial.steps * rate.denominator
 
 
 def _by_scoring(conditions: dict[str, Any], trials: Sequence[TrialResult]) -> Iterator[Group]:

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import UserError
 from ..spec import near
 from ..types import TrialResult
+from .failed import unfinished
 from .friedman import AverageRanks, average_ranks
 from .groups import TRAINED, Group, groups, on_track, unscored
 from .labels import Labels, labels_for, method_label
@@ -45,6 +46,7 @@ class Board:
     margin: float = MARGIN  # percentage points within which a method counts as good as the rival
     tallies: tuple[Tally, ...] = ()  # wins, ties and losses of each method over all tables
     ranks: tuple[AverageRanks, ...] = ()  # over data sets, where there are enough of them
+    disagreeing: tuple[str, ...] = ()  # trials that several stores or bundles tell other accuracies of
 
     @property
     def missing(self) -> int:
@@ -73,10 +75,11 @@ def board(
 ) -> Board:
     """The board of these results: a function of them alone, whatever their order.
 
-    ``failures`` are counted, never numbers. ``variant_of`` tells apart records of one method and one seed, by default
-    by the versions of the packages that made them; ``definition_of`` those of a method that was defined anew, whatever
-    their seeds ("" where nothing tells it). On the ``track`` "label-free" stand the rows whose scorer and selector saw
-    no labels, compared with uniform random at as many revealed labels (k: those of the selected examples).
+    ``failures`` are counted, never numbers, and not where one of ``results`` finished the cell, or where the method has
+    no place on the track. ``variant_of`` tells apart records of one method and one seed, by default by the versions of
+    the packages that made them; ``definition_of`` those of a method that was defined anew, whatever their seeds ("" where
+    nothing tells it). On the ``track`` "label-free" stand the rows whose scorer and selector saw no labels, compared with
+    uniform random at as many revealed labels (k: those of the selected examples).
     ``margin``: percentage points within which a method counts as good as what it is compared with, see `verdicts`.
 
     Raises:
@@ -87,12 +90,13 @@ def board(
     if not 0 <= margin <= 100:
         raise UserError(f"--margin is in percentage points, from 0 to 100, not {margin:g}")
     order, split_by = _grouping(group_by)
-    given = _once({_identity(t): t for t in results if on_track(t, track)}.values())
+    told_of = {_identity(t): t for t in results}.values()
+    given = _once(t for t in told_of if on_track(t, track))
     usable = [t for t in given if math.isfinite(t.accuracy) and 0 <= t.accuracy <= 1]
     found = sorted(groups(usable), key=lambda g: _place(g, order))
     made = tables(found, split_by, labels, (variant_of or versions, definition_of), RIVALS[track], margin)
     hidden = _left_out(given, usable, made)
-    failed = tuple(sorted(failures, key=lambda f: str(f.get("id", ""))))
+    failed = unfinished(failures, (t for t in told_of if math.isfinite(t.accuracy)), track)
     moved = tuple(transfers(made, RIVALS[track]))
     told = Board(tuple(made), tuple(group_by), failed, _failed_methods(failed, labels), hidden, track, moved, margin)
     counted = tallies(row for table in made for row in table.rows)
@@ -100,14 +104,16 @@ def board(
 
 
 def _once(trials: Iterable[TrialResult]) -> list[TrialResult]:
-    """Each once; of a trial with and without a look at its best epoch, which is one training, that with it."""
+    """Each once; of a trial with and without a look at its best epoch, which is one training, that with it. What others
+    report takes no place of one's own."""
     named = (
         *TRAINED,
         *("steps", "reference", "reference_epochs", "score_seed", "seed", "selection", "selector", "keep"),
     )
     made: dict[Any, list[TrialResult]] = {}
     for trial in sorted(trials, key=_identity):
-        made.setdefault(tuple(getattr(trial, name) for name in named), []).append(trial)
+        key = (trial.source == "here", *(getattr(trial, name) for name in named))
+        made.setdefault(key, []).append(trial)
     looked = {key: [t for t in alike if t.best_accuracy is not None] for key, alike in made.items()}
     return sorted((t for key, alike in made.items() for t in looked[key] or alike), key=_identity)
 

@@ -102,6 +102,16 @@ def summarise(values: Sequence[float], runs: Sequence[int] | None = None, interv
     return Summary(n, mean, sd, half, "t", mean - half, mean + half)
 
 
+def standard_error(values: Sequence[float], runs: Sequence[int] | None = None) -> float | None:
+    """Of the mean of ``values`` (n,), of which ``runs`` (n,) say which share one; None of a single value."""
+    n = len(values)
+    if n < 2:
+        return None
+    mean = math.fsum(values) / n
+    deviations = [v - mean for v in values]
+    return _error(deviations, math.sqrt(math.fsum(d * d for d in deviations) / (n - 1)), runs)[0]
+
+
 def _clustered(n: int, runs: Sequence[int] | None) -> bool:
     """Whether some of n values share a run and others do not."""
     return runs is not None and len(set(runs)) < n

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -39,7 +40,8 @@ def leaderboard(
 
     Args:
         stores: stores, or the folders they lie in, and bundles, or folders of them; a record that stands in several
-            counts once, and by the store where it stands in one. What bundles report makes rows of its own.
+            counts once: by the store where it stands in one, by the lowest accuracy where they disagree. What bundles
+            report makes rows of its own.
         group_by: what tables are ordered by (dataset, budget, model, reference, precision) and split by (keep, scorer,
             selector, track). Trials under different conditions are in different tables whatever is named here.
         labels: (kind, canonical text) -> what people read.
@@ -53,16 +55,14 @@ def leaderboard(
     """
     opened = opened_sources(stores)
     with without_collection():
-        found: dict[str, TrialResult] = {}
-        for store in sorted(opened, key=lambda source: not isinstance(source, Store)):
-            for trial in sound_trials(store):
-                found.setdefault(trial.id, trial)
-    failures = {failure["id"]: failure for store in opened for failure in store.failures()}
+        found, disagreeing = _chosen(opened)
+    noted = (failure for store in opened for failure in store.failures())
+    failures = {failure["id"]: failure for failure in sorted(noted, key=_written, reverse=True)}
     if not found and not failures:
         where = ", ".join(str(store.root) for store in opened) or "no store"
         raise UserError(f"there is no finished trial in {where}: run `prunebench run` first, or name another store")
-    return board(
-        found.values(),
+    made = board(
+        found,
         list(failures.values()),
         group_by=group_by,
         labels=labels,
@@ -71,6 +71,28 @@ def leaderboard(
         track=track,
         margin=margin,
     )
+    return replace(made, disagreeing=disagreeing)
+
+
+def _chosen(sources: Sequence[Source]) -> tuple[list[TrialResult], tuple[str, ...]]:
+    """Each trial once, whatever the order of the sources, and the ids of those of which they tell other accuracies."""
+    found: dict[str, list[TrialResult]] = defaultdict(list)
+    for source in sources:
+        for trial in sound_trials(source):
+            found[trial.id].append(trial)
+    differing = sorted(id for id, alike in found.items() if len({t.accuracy for t in alike}) > 1)
+    return [min(alike, key=_place) if len(alike) > 1 else alike[0] for alike in found.values()], tuple(differing)
+
+
+def _place(trial: TrialResult) -> tuple[Any, ...]:
+    """One's own first, then what was trained again, then the lowest accuracy."""
+    source = ("here", "reproduced", "reported").index(trial.source)
+    return source, trial.reproduced is None, trial.accuracy, _written(vars(trial))
+
+
+def _written(told: Mapping[str, Any]) -> str:
+    """In one way, to choose by."""
+    return json.dumps(told, sort_keys=True, default=vars)
 
 
 def sound_trials(store: Source) -> Iterator[TrialResult]:
@@ -153,27 +175,32 @@ def opened_stores(stores: Store | str | Path | Sequence[Store | str | Path]) -> 
 
 
 def opened_sources(stores: Source | str | Path | Sequence[Source | str | Path]) -> list[Source]:
-    """Stores and bundles, opened; of a folder of bundles all of them. What `verify` wrote beside them is no argument.
+    """Stores, then bundles, opened; of a folder of bundles all of them, and all bundles held against each other. What
+    `verify` wrote beside them is no argument.
 
     Raises:
         UserError: a store or bundle that is not there.
         VerifyError: a bundle that is not sound.
     """
     found: list[Source] = []
+    bundles: list[Path] = []
     for place in _listed(stores):
         if not isinstance(place, str | Path):
             found.append(place)
         elif not Path(place).exists():
             found += opened_stores(place)
         elif not str(place).endswith(REPRODUCED):
-            found += _bundles(Path(place)) if holds_bundles(Path(place)) else opened_stores(place)
-    return found
+            if holds_bundles(Path(place)):
+                bundles.append(Path(place))
+            else:
+                found += opened_stores(place)
+    return [*found, *(_bundles(bundles) if bundles else ())]
 
 
-def _bundles(place: Path) -> list[Bundle]:
+def _bundles(places: Sequence[Path]) -> list[Bundle]:
     from ..bundles.verifying import read_sound  # knows models: not for those who have stores alone
 
-    return read_sound(place)
+    return read_sound(places)
 
 
 def _listed(stores: Any) -> list[Any]:

@@ -279,6 +279,12 @@ def notes(board: Board, columns: str = "results") -> list[str]:
         found.append(_NO_SPREAD)
     if any(row.oracle for row in rows):
         found.append(_ORACLE)
+    if board.disagreeing:
+        many, ids = len(board.disagreeing), ", ".join(id[:12] for id in board.disagreeing[:3])
+        found.append(
+            f"{many} trial{'s' * (many > 1)} of which the stores and bundles tell different accuracies "
+            f"({ids}{', ...' * (many > 3)}): shown is a store's before a bundle's, then the lowest."
+        )
     if board.left_out:
         found.append(
             f"{board.left_out} record{'s' * (board.left_out > 1)} left out: several for one seed that nothing tells "

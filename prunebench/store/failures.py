@@ -15,6 +15,7 @@ _TEXTS = ("error", "kind", "selector", "model", "dataset", "fingerprint", "train
 _SAID: dict[str, tuple[type, ...]] = {  # what a note may say, and as what
     **dict.fromkeys(_TEXTS, (str,)),
     **{"scorer": (str, type(None)), "keep": (int, float), "seed": (int,), "provenance": (dict,), "notes": (list,)},
+    **{"image_size": (int,), "steps": (int, type(None))},
 }
 log = logging.getLogger("prunebench.store")
 

@@ -76,10 +76,9 @@ def draw_lines(lines: Sequence[Row], levels: Sequence[Row], title: str, axis: st
 def _line(axes: Axes, rows: Sequence[Row], style: Look, name: str) -> None:
     ordered = sorted(rows, key=lambda row: float(row["x"] or 0))
     x, y = (np.array([row[column] for row in ordered], dtype=float) for column in ("x", "accuracy"))
-    half = np.array([math.nan if row["half"] is None else row["half"] for row in ordered], dtype=float)
-    axes.fill_between(
-        x, np.clip(y - half, 0, 100), np.clip(y + half, 0, 100), color=style.colour, alpha=0.12, linewidth=0
-    )
+    ends = [[math.nan if row[end] is None else row[end] for row in ordered] for end in ("low", "high")]
+    low, high = np.clip(np.array(ends, dtype=float), 0, 100)
+    axes.fill_between(x, low, high, color=style.colour, alpha=0.12, linewidth=0)
     axes.plot(
         x, y, color=style.colour, marker=MARKERS[style.marker], markersize=3.2, linewidth=1.1, label=drawable(name)
     )
@@ -113,9 +112,9 @@ def draw_dots(rows: Sequence[Row], title: str) -> Figure:
 
 
 def _dot(axes: Axes, row: Row, place: int, colour: str) -> None:
-    mean, half = float(row["accuracy"] or 0), row["half"]
-    if half is not None:
-        ends = [max(0.0, mean - float(half)), min(100.0, mean + float(half))]
+    mean, low, high = float(row["accuracy"] or 0), row["low"], row["high"]
+    if low is not None and high is not None:
+        ends = [max(0.0, float(low)), min(100.0, float(high))]
         axes.plot(ends, [place, place], color=colour, linewidth=1.4, alpha=0.45, solid_capstyle="butt")
     axes.plot(mean, place, color=colour, marker="o", markersize=4)
     if row.get("published") is not None:

@@ -60,7 +60,8 @@ def quintiles(found: Found, options: Mapping[str, Any]) -> Ending:
                 }
             )
             measured += [
-                _measured(first, (i + 1, diagonal), values) for diagonal, values in ((True, with_it), (False, without))
+                _measured(first, (i + 1, diagonal), values, [parts[seed][0].score_seed for seed in seeds])
+                for diagonal, values in ((True, with_it), (False, without))
             ]
     told = () if figures else ("not every fifth has a finished training, so there is no matrix",)
     return Ending({"": means, "matrix": rows}, parted(figures), measured, told)
@@ -71,11 +72,11 @@ def _off_diagonal(rows: np.ndarray, i: int) -> np.ndarray:
     return np.delete(rows, i, axis=1).mean(axis=1)
 
 
-def _measured(trial: TrialResult, which: tuple[Any, ...], values: np.ndarray) -> Measured:
+def _measured(trial: TrialResult, which: tuple[Any, ...], values: np.ndarray, runs: list[int]) -> Measured:
     shared = {name: getattr(trial, name) for name in ("dataset", "setting", "image_size")}
     return Measured(
         "quintile", which, **shared, network=trial.model, budget=trial.train_budget, steps=(trial.steps,),
-        values=tuple(values),
+        values=tuple(values), runs=tuple(runs),
     )  # fmt: skip
 
 

@@ -17,7 +17,8 @@ _ROUNDED = 4  # digits after the point of per cents and seconds
 def rows_of(board: Board) -> list[dict[str, Any]]:
     """A row per method, keep ratio and table: accuracy, difference to class-balanced random, seconds.
 
-    Accuracies and differences in per cent and points; half: half the width of a 95 % interval, None with one seed.
+    Accuracies and differences in per cent and points; low, high: the ends of a 95 % interval, half: half its width,
+    None with one seed.
     """
     found: list[Row] = []
     for table in board.tables:
@@ -36,7 +37,7 @@ def rows_of(board: Board) -> list[dict[str, Any]]:
                     "seeds": row.accuracy.n,
                     "accuracy": rounded(100 * row.accuracy.mean),
                     "sd": _per_cent(row.accuracy.sd),
-                    "half": _per_cent(row.accuracy.half),
+                    **{name: _per_cent(getattr(row.accuracy, name)) for name in ("half", "low", "high")},
                     "vs_balanced": _per_cent(row.difference.mean if row.difference else None),
                     "vs_balanced_half": _per_cent(row.difference.half if row.difference else None),
                     **{name: rounded(row.measures[name]) for name in _TRUTH if name in row.measures},
