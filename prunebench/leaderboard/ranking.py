@@ -75,11 +75,11 @@ def board(
 ) -> Board:
     """The board of these results: a function of them alone, whatever their order.
 
-    ``failures`` are counted, never numbers, and not where one of ``results`` finished the cell, or where the method has
-    no place on the track. ``variant_of`` tells apart records of one method and one seed, by default by the versions of
-    the packages that made them; ``definition_of`` those of a method that was defined anew, whatever their seeds ("" where
-    nothing tells it). On the ``track`` "label-free" stand the rows whose scorer and selector saw no labels, compared with
-    uniform random at as many revealed labels (k: those of the selected examples).
+    ``failures`` are counted, never numbers, and not where one of ``results`` finished the cell, or where the method
+    has no place on the track. ``variant_of`` tells apart records of one method and one seed, by default by the versions
+    of the packages that made them; ``definition_of`` those of a method that was defined anew, whatever their seeds (""
+    where nothing tells it). On the ``track`` "label-free" stand the rows whose scorer and selector saw no labels,
+    compared with uniform random at as many revealed labels (k: those of the selected examples).
     ``margin``: percentage points within which a method counts as good as what it is compared with, see `verdicts`.
 
     Raises:
