@@ -16,6 +16,7 @@ from prunebench.leaderboard.labels import terse
 FIGURES = Path(__file__).resolve().parent / "figures"
 MARK = re.compile(r"(?P<begin><!-- (?P<name>[\w-]+): [^>]*-->\n).*?(?P<end><!-- (?P=name) end -->)", re.DOTALL)
 Row = Mapping[str, str]
+_OF_BOARD = {"accuracy": "mean", "half": "half"}
 
 
 def with_tables(text: str) -> str:
@@ -31,9 +32,15 @@ def written(name: str) -> str:
     """The table of one file: methods down, keep ratios (and networks, where there are several) across."""
     with open(FIGURES / f"{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    if "accuracy_mean" in rows[0]:  # of `prunebench leaderboard --format csv`
+        rows = [row | {name: _percent(row[f"accuracy_{of}"]) for name, of in _OF_BOARD.items()} for row in rows]
     if "seed" in rows[0] and "start" in rows[0]:
         return starts(rows)
     return accuracies(rows) if "accuracy" in rows[0] and "model" in rows[0] else as_it_stands(rows)
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.4f}" if share else ""
 
 
 def accuracies(rows: Sequence[Row]) -> str:
