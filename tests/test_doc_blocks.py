@@ -45,7 +45,8 @@ PARSED = {
     "drd explain --scores s.npz --out sheet.png": "wants DRD's scores, which the page does not make; docs/drd.md does",
 }
 # Commands that train for many minutes, of which the plan is made: `--dry-run` stands behind their words.
-PLANNED = ("run --method all", "run --scorer drd", "run --scorer forgetting --scorer el2n")
+RIVALS = "run --scorer forgetting --scorer el2n"
+PLANNED = ("run --method all", "run --scorer drd", RIVALS, "run --scorer accumulated_margin --scorer aum")
 # Other programs, and why nothing but the shell's grammar is looked at.
 OTHERS = {
     "python3": "`-m venv`, of the standard library",
