@@ -137,6 +137,15 @@ def test_ranks_says_whether_hardness_is_named(record):
     assert "ranks='" in failures(record)["ranks says whether scores are ranked"]
 
 
+def test_ranks_class_is_held_to_it():
+    def hardest(hardness, budget):
+        """the hardest of all"""
+        return torch.argsort(-hardness, stable=True)[:budget]
+
+    told = failures(Selector("hardest", hardest, ranks="class"))
+    assert "scores of other classes are compared" in told["scores are compared inside a class only"]
+
+
 def test_an_epoch_beyond_those_of_the_checks_is_told_before_anything_runs():
     with pytest.raises(UserError, match=r'the scorer el2n asks for epoch=40.*checked_with=\{"epoch": 10\}'):
         list(checks(installed().find("scorer", "el2n"), epoch=40))

@@ -6,6 +6,7 @@ They apply to a method that names no more than a drawn world has (`prunebench.te
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ ROUNDING = 1e-6  # relative
 SLACK = 2**16  # bytes for what does not grow with the examples
 PLACE = "an example's result goes with it, wherever it stands"
 DIRECTION = "wrong labels are hard"
+CLASSES = "scores are compared inside a class only"
 THREADS = "the same on one thread and on two"
 MEMORY = "memory within bytes_per_example"
 
@@ -29,6 +31,12 @@ def drawn_checks(method: Method) -> Iterator[tuple[str, Callable[[], None] | str
 
     def wrong_labels_are_hard() -> None:
         direction_holds(method)
+
+    def classes_are_not_compared() -> None:
+        here = world(0, 60)
+        scaled = replace(here, hardness=here.hardness * 4.0**here.labels)  # exact, and another order over all
+        same = np.array_equal(outcome(here, method, budget=21), outcome(scaled, method, budget=21))
+        assert same, 'scores of other classes are compared: say ranks="set" in its record, or rank class by class'
 
     def threads_do_not_count() -> None:
         large = world(0, 3000, width=24)
@@ -44,6 +52,8 @@ def drawn_checks(method: Method) -> Iterator[tuple[str, Callable[[], None] | str
     if method.entry.kind == "scorer":
         blind = "" if {"history", "labels"} & set(method.needs) else "it names neither history nor labels"
         yield DIRECTION, blind or not_drawn or wrong_labels_are_hard
+    if method.entry.kind == "selector" and method.entry.record.ranks == "class":
+        yield CLASSES, not_drawn or classes_are_not_compared
     yield THREADS, not_drawn or threads_do_not_count
     if method.entry.record.bytes_per_example is None:
         yield MEMORY, "its record declares none"

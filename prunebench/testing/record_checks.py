@@ -33,7 +33,8 @@ def record_checks(entry: Entry) -> Iterator[tuple[str, Callable[[], None] | str]
     """(title, check), or (title, why it does not apply)."""
     yield "the function is named lazily or can be inspected", partial(_signature, entry)
     yield "options can be written to JSON", partial(_options, entry)
-    yield "ranks says whether scores are ranked", _ranks(entry)
+    if entry.kind == "selector":
+        yield "ranks says whether scores are ranked", _ranks(entry)
     yield "the docstring says what it computes", partial(_documented, entry)
     yield "the card is complete", partial(_complete, entry)
     light = partial(_light, entry.plugin)
@@ -67,8 +68,6 @@ def _options(entry: Entry) -> None:
 
 
 def _ranks(entry: Entry) -> Callable[[], None] | str:
-    if entry.kind == "scorer":
-        return "a scorer ranks nothing"
     if "inner" in entry.call_signature().inputs:
         return "what stands inside ranks"
 
