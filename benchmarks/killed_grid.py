@@ -29,7 +29,7 @@ DATASET = "fashion-mnist(train=2000,test=1000)"
 DRD = 'timestep=20, perceptual="l2"'
 SCORERS, SELECTORS = ("forgetting", "el2n", "aum", "random"), ("ccs", "bws")
 MODELS = "resnet18,efficientnet_b0,vit_tiny"
-MEASURED = ("seconds", "cost", "score_cost", "select_cost", "train_cost")  # by a clock, or of a process
+MEASURED = ("seconds", "cost", "made", "score_cost", "select_cost", "train_cost")  # by a clock, or of a process
 
 
 def command(store: Path, asked: argparse.Namespace) -> list[str]:

@@ -32,7 +32,7 @@ psutil = pytest.importorskip("psutil")
 HERE = Path(__file__).parent
 PATHS = [str(HERE / "work"), str(HERE.parent)]
 RAY = "from ray.scripts.scripts import main; main()"
-MEASURED = ("seconds", "cost", "score_cost", "select_cost", "train_cost")
+MEASURED = ("seconds", "cost", "made", "score_cost", "select_cost", "train_cost")
 
 
 @pytest.fixture(autouse=True)

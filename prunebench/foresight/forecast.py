@@ -28,7 +28,7 @@ from ..training.recipes import Recipe
 from ..training.statistics import STANDARD, WHOLE
 
 HEADER = 128  # bytes, of an .npy file
-CARDS = {"evidence": 1000, "models": 1000, "scores": 1400, "selections": 1500, "trials": 2300}  # bytes, about
+CARDS = {"evidence": 1000, "models": 1000, "scores": 1700, "selections": 1500, "trials": 2300}  # bytes, about
 PER_CLASS = 24  # bytes of a trial's card: recall and count of a class
 BACKWARD = 2  # forward passes that a backward pass is worth
 TENSOR = 100  # bytes that the header of a weights file spends on a tensor, about
