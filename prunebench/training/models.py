@@ -13,7 +13,8 @@ above 96      7x7 stride 2, max-pool (as published)       as published          
 
 A ViT is given position embeddings for S px; pictures whose side is no multiple of the patch are padded right and below.
 With pretrained weights a ResNet keeps its 7x7 kernel, so that the weights fit; only stride and max-pool follow the
-table. Any other timm architecture is used as published and refused where it cannot take pictures of S px.
+table. Any other timm architecture is used as published and refused where it cannot take pictures of S px. Convolutions
+over maps smaller than their kernel are computed without the taps that only ever meet padding (`live_taps`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from torch.nn import functional as F
 from ..errors import UserError
 from ..seeds import global_rng
 from ..store import sha256_as_it_stands
+from .live_taps import leave_out_dead_taps
 
 ALIASES = {
     "resnet18": "resnet18",
@@ -150,6 +152,7 @@ def build(name: str, classes: int, size: int, *, seed: int, pretrained: bool | s
     backbone = _create(name, classes, seed, options, pretrained)
     with global_rng(seed):
         adapted = _adapt_stem(backbone, adaptation, keep_kernel=bool(pretrained))
+    leave_out_dead_taps(backbone)
     network = Network(backbone, name, classes, size, multiple=options.get("patch_size", 1))
     if not adapted and "patch_size" not in options:
         _check_takes(network, size)
