@@ -35,7 +35,7 @@ from ..spec import bind, signature_of
 from ..types import Scored, Split
 from .drawn import KINDS, drawable, hardness_of
 from .drawn_checks import MANY_EPOCHS, drawn_checks, outcome
-from .edges import EDGES, EXAMPLES, edge_harness, edge_world
+from .edges import EDGES, EXAMPLES, NETWORK, edge_harness, edge_world
 from .record_checks import Check, offered, record_checks
 from .stream_checks import stream_checks
 
@@ -189,7 +189,15 @@ def planted_harness(epochs: int = EPOCHS, garbled: bool = False) -> Harness:
         labels = np.random.default_rng(0).integers(0, len(data.classes), len(data.train))
         data = replace(data, train=Split(data.train.images, labels, data.train.keys))
     registry = plugins.installed()
-    return Harness(data, temporary_store(), registry, reference_epochs=epochs, threads=1, device_name="cpu")
+    return Harness(
+        data,
+        temporary_store(),
+        registry,
+        reference=NETWORK,
+        reference_epochs=epochs,
+        threads=1,
+        device_name="cpu",
+    )
 
 
 def planted_hardness(kind: str) -> np.ndarray:

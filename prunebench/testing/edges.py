@@ -19,6 +19,7 @@ from .drawn import World, world
 EDGES = ("one class", "one example per class", "constant pictures")
 EXAMPLES = 12
 SIDE = 16  # pixels
+NETWORK = "test_resnet"  # reference of the checks: timm's own for tests, a ResNet of 0.4 million weights
 
 
 def edge_world(kind: str, method: Method) -> World:
@@ -51,6 +52,7 @@ def edge_harness(kind: str, epochs: int) -> Harness:
         data,
         temporary_store(),
         plugins.installed(),
+        reference=NETWORK,
         reference_epochs=epochs,
         threads=1,
         device_name="cpu",
