@@ -326,7 +326,7 @@ DATA = "planted(train=120,test=20)"
 
 
 def harness_on(data: Dataset, store: Store, **settings) -> Harness:
-    return Harness(data, store, collect([]), reference_epochs=1, device_name="cpu", **settings)
+    return Harness(data, store, collect([]), reference="test_resnet", reference_epochs=1, device_name="cpu", **settings)
 
 
 @pytest.fixture(scope="module")
@@ -420,6 +420,8 @@ def test_the_mark_travels_from_the_record_to_the_board_and_with_an_index_file(tm
         dataset=DATA,
         keep=(0.3,),
         seeds=1,
+        models=("test_resnet",),
+        reference="test_resnet",
         reference_epochs=1,
         steps=2,
         device="cpu",

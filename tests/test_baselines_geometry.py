@@ -521,7 +521,7 @@ def harness(tmp_path_factory):
     registry = collect([])
     data = load(registry, "planted(train=60,test=20)", Path("."))
     store = Store(tmp_path_factory.mktemp("geometry"))
-    return Harness(data, store, registry, reference_epochs=2, device_name="cpu")
+    return Harness(data, store, registry, reference="test_resnet", reference_epochs=2, device_name="cpu")
 
 
 @pytest.mark.parametrize(

@@ -535,7 +535,7 @@ def harness(tmp_path_factory):
     registry = collect([])
     data = load(registry, "planted(train=60,test=20)", Path("."))
     store = Store(tmp_path_factory.mktemp("gradients"))
-    return Harness(data, store, registry, reference_epochs=2, device_name="cpu")
+    return Harness(data, store, registry, reference="test_resnet", reference_epochs=2, device_name="cpu")
 
 
 @pytest.mark.parametrize("text", ["grand(epoch=1, runs=2)", "grand(epoch=0, runs=1)"])

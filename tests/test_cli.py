@@ -138,6 +138,7 @@ def test_a_damaged_store_is_exit_4(tmp_path, capsys):
 
 def test_a_failed_cell_is_exit_3(tmp_path, capsys):
     args = ["run", "--scorer", "zcore(encoder='missing')", "--selector", "hardest", "--steps", "2", "--seeds", "1"]
+    args += ["--model", "test_resnet"]
     args += ["--dataset", "planted(train=60,test=20)", "--keep", "0.5", "--jobs", "1", "--store", str(tmp_path / "s")]
     assert call(*args) == 3
     told = capsys.readouterr()
@@ -245,6 +246,7 @@ def test_a_plugin_is_shown_whole(capsys):
 def test_a_dry_run_says_what_stands(tmp_path, capsys):
     args = ["run", "--scorer", "aum", "--selector", "hardest", "--dataset", "planted(train=60,test=20)", "--steps", "2"]
     args += ["--seeds", "1", "--reference-epochs", "1", "--store", str(tmp_path / "s"), "--jobs", "1"]
+    args += ["--model", "test_resnet", "--reference", "test_resnet"]
     assert call(*args, "--keep", "0.5", "--dry-run") == 0
     assert "4 trainings, 0 stand" in capsys.readouterr().out
     assert call(*args, "--keep", "0.5") == 0
@@ -265,19 +267,10 @@ def test_nothing_is_written_outside_the_working_folder(tmp_path):
     (tmp_path / "tmp").mkdir()
     home = tmp_path / "home"
     home.mkdir()
-    drd = "drd(dit_steps=4, samples=1, noises=1, draws=1)"
+    drd = "drd(dit='nano', dit_steps=4, samples=1, noises=1, draws=1)"
     command = [sys.executable, "-m", "prunebench.cli", "run", "--scorer", drd, "--selector", "bws(epochs=1)", "--keep"]
-    command += [
-        "0.5",
-        "--dataset",
-        "planted(train=60,test=20)",
-        "--steps",
-        "2",
-        "--seeds",
-        "1",
-        "--reference-epochs",
-        "1",
-    ]
+    command += ["0.5", "--dataset", "planted(train=60,test=20)", "--steps", "2", "--seeds", "1"]
+    command += ["--reference-epochs", "1", "--model", "test_resnet", "--reference", "test_resnet"]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "XDG_", "MPL", "TORCH", "GOMP"))}
     run = subprocess.run(
         [*command, "--jobs", "1"],

@@ -62,10 +62,12 @@ def test_the_command_line_wins_over_the_file(call):
 
 def test_records_do_not_depend_on_where_an_option_came_from(call, tmp_path):
     config = (
-        'selector = "random"\nkeep = 0.5\ndataset = "planted(train=60,test=20)"\nsteps = 2\nseeds = 1\nthreads = 1\n'
+        'selector = "random"\nkeep = 0.5\ndataset = "planted(train=60,test=20)"\nmodel = "test_resnet"\n'
+        "steps = 2\nseeds = 1\nthreads = 1\n"
     )
     assert call("run", "--config", "c.toml", "--jobs", "1", "--store", "a", config=config)[0] == 0
     args = ["--selector", "random", "--keep", "0.5", "--dataset", "planted(train=60,test=20)", "--steps", "2"]
+    args += ["--model", "test_resnet"]
     assert call("run", *args, "--seeds", "1", "--threads", "1", "--jobs", "1", "--store", "b")[0] == 0
     first, second = ([*Store(tmp_path / name).records("trials")] for name in "ab")
     assert [r.id for r in first] == [r.id for r in second] and len(first) == 3

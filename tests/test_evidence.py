@@ -43,7 +43,7 @@ def definition(fn):
 def harness(store, *records, **settings):
     registry = registry_with(*records)
     data = load(registry, "planted(train=60,test=20)", Path("."))
-    return Harness(data, store, registry, reference_epochs=2, device_name="cpu", **settings)
+    return Harness(data, store, registry, reference="test_resnet", reference_epochs=2, device_name="cpu", **settings)
 
 
 def scored(store, fn, text="mine", seed=0, **fields):
@@ -269,7 +269,7 @@ def test_pictures_lead_to_nothing_but_pictures(shared_store, tmp_path):
 
     registry = registry_with(Scorer("mine", fn, hard="high", definition=1))
     data = load(registry, f"folder:{tmp_path}", Path("."))
-    h = Harness(data, shared_store, registry, device_name="cpu")
+    h = Harness(data, shared_store, registry, reference="test_resnet", device_name="cpu")
     assert score(h, registry.method("scorer", "mine")).label_free
     assert str(tmp_path) not in data.name
 
@@ -291,7 +291,7 @@ def test_positions_tell_nothing_about_labels(tmp_path):
         pb.Split(pb.MemoryImages(pixels), sorted_labels, tuple(f"test{i}" for i in range(60))),
     )
     registry = registry_with(Scorer("mine", fn, hard="high", definition=1))
-    h = Harness(data, Store(tmp_path), registry, device_name="cpu")
+    h = Harness(data, Store(tmp_path), registry, reference="test_resnet", device_name="cpu")
     assert score(h, registry.method("scorer", "mine")).details["changes"] > 20
 
 
@@ -305,7 +305,7 @@ def test_scores_without_labels_do_not_depend_on_them(tmp_path):
     for text in ("random", "moderate"):
         ids[text] = {
             score(
-                Harness(d, Store(tmp_path), registry, reference_epochs=1, device_name="cpu"),
+                Harness(d, Store(tmp_path), registry, reference="test_resnet", reference_epochs=1, device_name="cpu"),
                 registry.method("scorer", text),
             ).id
             for d in (data, other)
@@ -676,7 +676,7 @@ def test_a_network_at_initialisation_trains_nothing(tmp_path):
     assert found.values.std() > 0
     h = harness(Store(tmp_path))
     seed = pb.seed_for("reference", 0, 1)
-    network = initialised("resnet18", 4, h.dataset.image_size, seed).eval()
+    network = initialised("test_resnet", 4, h.dataset.image_size, seed).eval()
     with torch.inference_mode():
         wanted = network(h.dataset.train.images.pixels(range(60)))[:, 0]
     np.testing.assert_allclose(found.values, wanted.numpy(), rtol=1e-4, atol=1e-5)

@@ -360,7 +360,7 @@ def test_a_run_on_ray_leaves_the_records_of_a_run_here(tmp_path, capsys):
     from prunebench.planning.plans import Plan
 
     plan = Plan(("aum",), ("bws",), dataset="planted(train=60,test=20)", keep=(0.5,), seeds=1, steps=4, threads=1)
-    plan = replace(plan, reference_epochs=1, device="cpu")
+    plan = replace(plan, models=("test_resnet",), reference="test_resnet", reference_epochs=1, device="cpu")
     records = []
     for executor in ("here", "ray"):
         store = Store(tmp_path / executor)

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.timeout(120)
 def world(store, *records, data=None, **settings):
     registry = registry_with(*records)
     data = load(registry, "planted(train=60,test=20)", Path(".")) if data is None else data
-    return Harness(data, store, registry, device_name="cpu", **{"reference_epochs": 1, **settings})
+    settings = {"reference": "test_resnet", "reference_epochs": 1, **settings}
+    return Harness(data, store, registry, device_name="cpu", **settings)
 
 
 def numbers(store, fn, **settings):

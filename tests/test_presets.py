@@ -13,7 +13,16 @@ from prunebench.planning.presets import ALL, PRESETS, chosen, methods_of, offere
 from prunebench.registry import collect, leave_out
 from prunebench.spec import parse
 
-PLAN = Plan(dataset="planted(train=60,test=20)", keep=(0.5,), seeds=1, reference_epochs=1, steps=2, device="cpu")
+PLAN = Plan(
+    dataset="planted(train=60,test=20)",
+    keep=(0.5,),
+    seeds=1,
+    models=("test_resnet",),
+    reference="test_resnet",
+    reference_epochs=1,
+    steps=2,
+    device="cpu",
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)

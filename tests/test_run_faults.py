@@ -33,10 +33,20 @@ from prunebench.registry import collect
 from prunebench.store import Store
 from prunebench.types import Scores, Selection
 
-PLAN = pb.Plan(selectors=("random",), dataset="planted(train=60,test=20)", keep=(0.5,), seeds=1, steps=2, device="cpu")
+PLAN = pb.Plan(
+    selectors=("random",),
+    dataset="planted(train=60,test=20)",
+    keep=(0.5,),
+    seeds=1,
+    steps=2,
+    models=("test_resnet",),
+    reference="test_resnet",
+    device="cpu",
+)
 PROGRAM = [sys.executable, "-m", "prunebench.cli"]
 DATA = ["--dataset", PLAN.dataset, "--threads", "1", "--device", "cpu"]
 RUN = ["run", "--selector", "random", *DATA, "--keep", "0.5", "--seeds", "1", "--steps", "2", "--jobs", "1"]
+RUN += ["--model", "test_resnet"]
 UNBUFFERED = os.environ | {"PYTHONUNBUFFERED": "1"}
 
 

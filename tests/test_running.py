@@ -30,6 +30,8 @@ PLAN = Plan(
     seeds=2,
     reference_epochs=1,
     steps=4,
+    models=("test_resnet",),
+    reference="test_resnet",
     device="cpu",
 )
 
@@ -117,7 +119,7 @@ def test_what_a_plan_lists_is_a_list_and_counts_once(tmp_path):
     for name, wrong in (("keep", 0.2), ("scorers", "aum"), ("selectors", "hardest"), ("models", "resnet18")):
         with pytest.raises(UserError, match=rf"{name} of a plan are several: write {name}="):
             replace(PLAN, **{name: wrong})
-    plan = replace(PLAN, keep=[0.5, 0.5], models=("resnet18", "resnet18"), store=str(tmp_path))
+    plan = replace(PLAN, keep=[0.5, 0.5], models=("test_resnet", "test_resnet"), store=str(tmp_path))
     assert plan == replace(PLAN, store=str(tmp_path)) and len(cells(plan, open_harness(plan))) == 8
 
 
@@ -189,7 +191,9 @@ def test_a_diverged_training_is_a_failed_cell(tmp_path, monkeypatch):
     monkeypatch.setitem(
         recipes.RECIPES, ("tiny", "resnet"), replace(recipes.RECIPES["tiny", "resnet"], peak_lr=1e9, clip=None)
     )
-    plan = replace(PLAN, store=str(tmp_path), scorers=(), selectors=("random",), seeds=1, steps=60)
+    plan = replace(
+        PLAN, models=("resnet18",), store=str(tmp_path), scorers=(), selectors=("random",), seeds=1, steps=60
+    )
     assert list(pb.run(plan)) == []
     failures = open_harness(plan).store.failures()
     assert len(failures) == 3 and all("diverged" in f["error"] for f in failures)
@@ -224,6 +228,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
 def test_interrupts_have_their_exit_codes(tmp_path, sent, code):
     command = [sys.executable, "-m", "prunebench.cli", "run", "--scorer", "aum", "--selector", "hardest"]
     command += ["--dataset", "planted(train=60,test=20)", "--store", str(tmp_path / "s"), "--jobs", "1"]
+    command += ["--model", "test_resnet", "--reference", "test_resnet"]
     # a shell that starts the tests in the background has its children ignore interrupts: not this one
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
@@ -252,6 +257,7 @@ def test_a_subset_file_is_enough_to_be_on_the_board(tmp_path):
 
     np.save(tmp_path / "mine.npy", np.arange(0, 60, 3))
     args = ["train", "--subset", str(tmp_path / "mine.npy"), "--dataset", PLAN.dataset, "--seeds", "1", "--steps", "4"]
+    args += ["--model", "test_resnet"]
     run = CliRunner().invoke(cli, [*args, "--store", str(tmp_path / "s"), "--json"], catch_exceptions=False)
     assert run.exit_code == 0
     (group,) = json.loads(run.stdout)["groups"]
@@ -275,7 +281,7 @@ def test_pretrained_trials_are_a_track_of_their_own(tmp_path):
 
     from prunebench.training.models import build
 
-    donor = build("resnet18", 1000, 64, seed=3)
+    donor = build("test_resnet", 1000, 64, seed=3)
     save_file({k.removeprefix("backbone."): v for k, v in donor.weights().items()}, tmp_path / "w.safetensors")
     plan = replace(PLAN, store=str(tmp_path / "s"), seeds=1)
     scratch = list(pb.run(plan))

@@ -251,7 +251,8 @@ def test_calibration_error_by_hand():
 
 def test_a_run_under_noise_is_told_in_its_records_and_stands_apart(tmp_path):
     plan = Plan(scorers=("aum",), selectors=("hardest",), keep=(0.3,), dataset="planted(train=60,test=30)", seeds=1,
-                steps=3, reference_epochs=2, device="cpu", threads=1, store=str(tmp_path))  # fmt: skip
+                models=("test_resnet",), reference="test_resnet", reference_epochs=2, steps=3,
+                device="cpu", threads=1, store=str(tmp_path))  # fmt: skip
     noisy = replace(plan, label_noise="sym:0.4")
     results = [*run(plan), *run(noisy)]
     assert {r.setting for r in results} == {"", "label-noise sym:0.4"}
@@ -280,7 +281,8 @@ def test_a_run_under_noise_is_told_in_its_records_and_stands_apart(tmp_path):
 
 
 def test_label_free_scores_do_not_change_with_the_labels(tmp_path):
-    plan = Plan(dataset="planted(train=60,test=30)", device="cpu", threads=1, store=str(tmp_path), reference_epochs=1)
+    plan = Plan(dataset="planted(train=60,test=30)", device="cpu", threads=1, store=str(tmp_path),
+                reference="test_resnet", reference_epochs=1)  # fmt: skip
     ids = {}
     for noise in ("", "sym:0.3"):
         harness = open_harness(replace(plan, label_noise=noise))

@@ -19,6 +19,8 @@ PLAN = Plan(
     seeds=1,
     reference_epochs=1,
     steps=2,
+    models=("test_resnet",),
+    reference="test_resnet",
     threads=1,
     device="cpu",
 )

@@ -214,7 +214,7 @@ def test_a_killed_pretraining_goes_on_bit_for_bit(tmp_path):
         "import sys, prunebench_drd.pretrain as pretrain; from prunebench.cli import main;"
         "pretrain.CHECKPOINT_SECONDS = 0; main(sys.argv[1:])"
     )
-    command = [sys.executable, "-c", code, "drd", "pretrain", *DATA, "--dit", "nano", "--steps", "20"]
+    command = [sys.executable, "-c", code, "drd", "pretrain", *DATA, "--dit", "nano", "--steps", "8"]
     quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*command, "--store", "calm", "--out", "calm-model"], check=True, **quiet)
     started = subprocess.Popen([*command, "--store", "killed", "--out", "killed-model"], **quiet)
