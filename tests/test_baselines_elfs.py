@@ -14,6 +14,7 @@ from prunebench_baselines.elfs import elfs, kmeans_labels, temi_labels
 from prunebench_baselines.temi import TEACHER, pair_loss, pairs, temi
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
+from trainings import QUICK
 
 import prunebench as pb
 from prunebench import UserError, statistic
@@ -22,7 +23,6 @@ from prunebench.evidence.scoring import score
 from prunebench.evidence.selecting import select
 from prunebench.harness.shared import Harness
 from prunebench.leaderboard import board
-from prunebench.planning.plans import Plan
 from prunebench.registry import collect
 from prunebench.store import Store
 from prunebench.types import Dataset, Split
@@ -414,17 +414,13 @@ def test_label_freeness_and_the_mark_are_told_by_the_records():
 
 
 def test_the_mark_travels_from_the_record_to_the_board_and_with_an_index_file(tmp_path):
-    plan = Plan(
+    plan = replace(
+        QUICK,
         scorers=("elfs(heads=kmeans)",),
         selectors=("double_end", "double_end_oracle(step=0.5)"),
         dataset=DATA,
         keep=(0.3,),
-        seeds=1,
-        models=("test_resnet",),
-        reference="test_resnet",
-        reference_epochs=1,
         steps=2,
-        device="cpu",
         store=str(tmp_path / "runs"),
     )
     results = list(pb.run(plan))

@@ -6,23 +6,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trainings import QUICK
 
 from prunebench import UserError, run
-from prunebench.planning.plans import Plan, cells, open_harness, pairs
+from prunebench.planning.plans import cells, open_harness, pairs
 from prunebench.planning.presets import ALL, PRESETS, chosen, methods_of, offered, preset
 from prunebench.registry import collect, leave_out
 from prunebench.spec import parse
 
-PLAN = Plan(
-    dataset="planted(train=60,test=20)",
-    keep=(0.5,),
-    seeds=1,
-    models=("test_resnet",),
-    reference="test_resnet",
-    reference_epochs=1,
-    steps=2,
-    device="cpu",
-)
+PLAN = replace(QUICK, steps=2)
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -4,26 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from trainings import QUICK
 
 import prunebench as pb
-from prunebench.planning.plans import Plan, open_harness
+from prunebench.planning.plans import open_harness
 from prunebench.running import Workers
 from prunebench.store import Store
 
 WORK = Path(__file__).parent / "work"
-PLAN = Plan(
-    scorers=("stranger/blockwise",),
-    selectors=("hardest",),
-    dataset="planted(train=60,test=20)",
-    keep=(0.5,),
-    seeds=1,
-    reference_epochs=1,
-    steps=2,
-    models=("test_resnet",),
-    reference="test_resnet",
-    threads=1,
-    device="cpu",
-)
+PLAN = replace(QUICK, scorers=("stranger/blockwise",), selectors=("hardest",), steps=2)
 KEPT = ("accuracy", "train_loss", "selection", "scorer", "selector")
 
 

@@ -23,7 +23,6 @@ from .. import registry as plugins
 from ..arrays import as_numpy
 from ..errors import MethodError, UserError, kind_and_text
 from ..evidence.calling import checked_values
-from ..harness.watching import Watched
 from ..methods import Method
 from ..store.publishing import replace as publish
 from ..types import Scores
@@ -36,6 +35,7 @@ from .streams import (
     refuse_incomplete,
     refuse_relabelled,
     refuse_repeated,
+    refuse_unevaluated,
     refuse_unfit,
     statistics_of,
 )
@@ -166,7 +166,7 @@ class Recorder:
             raise
         except Exception as failure:
             raise MethodError(f"the stream of {method.label} failed: {kind_and_text(failure)}") from failure
-        _refuse_unevaluated(method, watch.statistics, (values,))
+        refuse_unevaluated(method, watch.statistics, (values,))
         record, told = method.entry.record, checked_values(values, self.n, method)
         return Scores(told, record.hard, method.text, record.comparable, label_free=False)
 
@@ -187,7 +187,7 @@ class Recorder:
         try:
             return score(method.text, None, given={"history": given, "labels": self._labels.numpy().astype(np.int64)})
         except MethodError:
-            _refuse_unevaluated(method, statistics, histories.values())
+            refuse_unevaluated(method, statistics, histories.values())
             raise
 
     # -- several ranks ------------------------------------------------------------------------------------------------
@@ -340,16 +340,3 @@ class Recorder:
         for part in self._open.values():
             found |= part.state()
         return found
-
-
-def _refuse_unevaluated(method: Method, statistics: Mapping[str, Watched], values: Any) -> None:
-    """Raises:
-    UserError: what is not finite is a statistic of an evaluation that was never told.
-    """
-    if any(w.at == "epoch_end" for w in statistics.values()) and not all(
-        np.isfinite(as_numpy(v)).all() for v in values
-    ):
-        raise UserError(
-            f"{method.label} is measured in evaluation mode, after an epoch that was not evaluated: call "
-            "evaluated(indices, logits, labels) on all examples before that epoch's end_epoch()"
-        )

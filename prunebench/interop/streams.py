@@ -287,3 +287,16 @@ def refuse_relabelled(places: Tensor, known: Tensor, now: Tensor) -> None:
             f"example {int(places[i])} had the label {int(known[i])} before and has {int(now[i])} now: are these "
             "positions in the data set, and not in the batch or the shuffled order?"
         )
+
+
+def refuse_unevaluated(method: Method, statistics: Mapping[str, Watched], values: Any) -> None:
+    """Raises:
+    UserError: what is not finite is a statistic of an evaluation that was never told.
+    """
+    if any(w.at == "epoch_end" for w in statistics.values()) and not all(
+        np.isfinite(as_numpy(v)).all() for v in values
+    ):
+        raise UserError(
+            f"{method.label} is measured in evaluation mode, after an epoch that was not evaluated: call "
+            "evaluated(indices, logits, labels) on all examples before that epoch's end_epoch()"
+        )

@@ -27,7 +27,7 @@ from .. import arrays as _arrays
 from ..errors import StoreError, VerifyError
 from . import failures as failure_notes
 from . import publishing
-from .publishing import FULL, fsync, fsync_tree, no_room, prefix, publish, write
+from .publishing import explained, fsync, fsync_tree, prefix, publish, room, write
 from .records import Record, file_sha256, identify, look, read_record, sealed
 from .sweeping import sweep
 
@@ -51,7 +51,7 @@ class Store:
     def __init__(self, root: str | Path, *, writes: bool = True) -> None:
         self.root, self.writes = Path(root), writes
         self._verified: dict[str, Record] = {}
-        with self._explained(self.root):
+        with explained(self.root):
             for kind in (*KINDS, ".locks") if writes else ():
                 publishing.make_folder(self.root / kind)
             if writes:
@@ -136,7 +136,7 @@ class Store:
         id = identify(kind, identity)
         folder = self.root / kind
         content = _arrays.write_npz(arrays) if arrays else b""
-        with self._explained(folder, len(content)):
+        with explained(folder, len(content)):
             named = {}
             if arrays:
                 named["arrays.npz"] = self._publish_bytes(folder, id, ".npz", content)
@@ -198,7 +198,7 @@ class Store:
                 told = make(working)
             result = {"seconds": time.perf_counter() - started}  # of the last sitting, where it was interrupted
             result |= told if isinstance(told, dict) else {}
-            with self._explained(working):
+            with explained(working):
                 files = {}
                 for path in fsync_tree(working):
                     name = path.relative_to(working).as_posix()
@@ -214,7 +214,7 @@ class Store:
     def _publish_made(self, id: str) -> Record | None:
         """Give a folder and its card, which are on the disk, their final names; None where nothing is finished."""
         working, made, final = self._making(id), self._made(id), self.root / "models" / id
-        with self._explained(final):
+        with explained(final):
             if not made.exists():
                 return None
             if working.exists():
@@ -231,7 +231,7 @@ class Store:
         Raises:
             StoreError: the store cannot be written, told before anybody computes under this lock.
         """
-        with self._explained(self.root):
+        with explained(self.root):
             for kind in KINDS:
                 if not os.access(self.root / kind, os.W_OK | os.X_OK):
                     raise PermissionError(EACCES, os.strerror(EACCES), str(self.root / kind))
@@ -249,11 +249,11 @@ class Store:
     def note_failure(self, id: str, failure: Mapping[str, Any]) -> None:
         """Say why a cell has no number; replaced by the next failure, removed when the cell stands."""
         path = self.card("failures", id)
-        with self._explained(path):
+        with explained(path):
             publishing.replace(path, failure_notes.content(failure))
 
     def forget_failure(self, id: str) -> None:
-        with self._explained(self.card("failures", id)):
+        with explained(self.card("failures", id)):
             self.card("failures", id).unlink(missing_ok=True)
 
     def failed(self) -> set[str]:
@@ -287,9 +287,9 @@ class Store:
         Raises:
             StoreError: no room there.
         """
-        with self._explained(folder):
+        with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with self._room(folder, need):
+        with room(folder, need):
             yield folder
 
     def card(self, kind: str, id: str) -> Path:
@@ -321,7 +321,7 @@ class Store:
 
         One process at a time looks again and renames, so that nobody moves away what another has just mended.
         """
-        with self.lock(f"aside-{path.stem}"), self._explained(path):
+        with self.lock(f"aside-{path.stem}"), explained(path):
             record, wrong = look(kind, path)
             if wrong:
                 aside = path.with_suffix(f".damaged-{secrets.token_hex(4)}")
@@ -332,28 +332,3 @@ class Store:
                 path.replace(aside)
                 fsync(path.parent)
             return record
-
-    @contextmanager
-    def _room(self, path: Path, need: int = 0) -> Iterator[None]:
-        """A full disk, however whoever writes there tells of it; every other failure is left as it is."""
-        try:
-            yield
-        except StoreError:
-            raise
-        except Exception as failure:
-            for told in map(os.strerror, FULL):
-                if told in str(failure):
-                    raise no_room(path, told, need) from failure
-            raise
-
-    @contextmanager
-    def _explained(self, path: Path, need: int = 0) -> Iterator[None]:
-        """``need``: bytes that are about to be written, where that is known."""
-        try:
-            yield
-        except OSError as failure:
-            where = failure.filename or path
-            if failure.errno in FULL:
-                raise no_room(Path(where), str(failure.strerror), need) from failure
-            told = f"cannot write {where} ({publishing.refusal(failure, Path(where))})"
-            raise StoreError(f"{told}: give a --store that can be written") from failure

@@ -8,7 +8,8 @@ import os
 import secrets
 import shutil
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -155,6 +156,37 @@ def no_room(path: Path, told: str, need: int = 0) -> StoreError:
         f"cannot write {path} ({told}: {needs}{free}): free some room there, or give another --store; "
         "what stands is kept and not computed again"
     )
+
+
+@contextmanager
+def room(path: Path, need: int = 0) -> Iterator[None]:
+    """A full disk, however whoever writes there tells of it; every other failure is left as it is."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as failure:
+        for told in map(os.strerror, FULL):
+            if told in str(failure):
+                raise no_room(path, told, need) from failure
+        raise
+
+
+@contextmanager
+def explained(path: Path, need: int = 0) -> Iterator[None]:
+    """A failure of the system in one sentence; ``need``: bytes that are about to be written, where that is known.
+
+    Raises:
+        StoreError: no room, no permission.
+    """
+    try:
+        yield
+    except OSError as failure:
+        where = failure.filename or path
+        if failure.errno in FULL:
+            raise no_room(Path(where), str(failure.strerror), need) from failure
+        told = f"cannot write {where} ({refusal(failure, Path(where))})"
+        raise StoreError(f"{told}: give a --store that can be written") from failure
 
 
 def second_name(path: Path) -> Path:
